@@ -1,0 +1,2 @@
+//! The althing program.
+fn main() {}
