@@ -24,8 +24,9 @@ impl Default for ProcessCollector {
 
 /// A field of `/proc/self/status` by its name, the number only; `VmRSS` is in kibibytes.
 fn status_field(status: &str, name: &str) -> Option<i64> {
-    let line = status.lines().find_map(|l| l.strip_prefix(name))?;
-    line.strip_prefix(':')?
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?
         .split_whitespace()
         .next()?
         .parse()
