@@ -1,0 +1,50 @@
+// Our web client, driven through what a person sees.
+import { expect, type Browser, type BrowserContext, type Page } from '@playwright/test';
+import { watchConnections } from './media.ts';
+
+export interface Person {
+  name: string;
+  context: BrowserContext;
+  page: Page;
+  errors: string[];
+}
+
+/** Opens a room, gives a name, joins, and waits for the meeting screen. */
+export async function join(browser: Browser, url: string, room: string, name: string): Promise<Person> {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  await watchConnections(context);
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  await page.goto(`${url}/${room}`);
+  await expect(screen(page)).toHaveAttribute('data-screen', 'prejoin');
+  await page.locator('[data-field=name]').fill(name);
+  await page.locator('[data-action=join]').first().click();
+  await inMeeting(page);
+  return { name, context, page, errors };
+}
+
+export const screen = (page: Page) => page.locator('main[data-screen]');
+
+export async function inMeeting(page: Page): Promise<void> {
+  await expect(screen(page)).toHaveAttribute('data-screen', 'meeting', { timeout: 20_000 });
+}
+
+/** The camera tiles of the other people. */
+export const tiles = (page: Page) => page.locator('[data-tile][data-kind=camera]:not([data-self])');
+
+/** The tile of one other person, found by the name on it. */
+export const tileOf = (page: Page, name: string, kind: 'camera' | 'screen' = 'camera') =>
+  page.locator(`[data-tile][data-kind=${kind}]`, { hasText: name }).first();
+
+/** Waits until the picture in a tile really moves. */
+export async function expectMoving(page: Page, name: string, kind: 'camera' | 'screen' = 'camera'): Promise<void> {
+  const video = tileOf(page, name, kind).locator('video');
+  await expect(video).toBeVisible();
+  const frames = () => video.evaluate((v: HTMLVideoElement) => v.getVideoPlaybackQuality().totalVideoFrames);
+  const before = await frames();
+  await expect.poll(frames, { message: `${name}'s ${kind} moves` }).toBeGreaterThan(before + 3);
+}

@@ -1,0 +1,86 @@
+// Starts the real program on ports of its own and stops it again.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** The binary under test: the one `script/test` built, or what ALTHING_BIN names. */
+export const binary = process.env['ALTHING_BIN'] ?? path.join(root, 'target/debug/althing');
+
+export interface Server {
+  /** `http://localhost:PORT` */
+  url: string;
+  /** The admin listener. */
+  admin: string;
+  /** Resident memory, in kB. */
+  residentKb(): Promise<number>;
+  pid: number;
+  log(): string;
+  stop(): Promise<void>;
+}
+
+let nextPort = 18_000 + (process.pid % 500) * 10;
+
+/** Starts `althing serve` in an empty data directory and waits until it is healthy. */
+export async function startServer(extra: string[] = []): Promise<Server> {
+  const data = await mkdtemp(path.join(tmpdir(), 'althing-e2e-'));
+  const http = nextPort++;
+  const admin = nextPort++;
+  const media = nextPort++;
+  const child = spawn(
+    binary,
+    [
+      'serve',
+      '--data', data,
+      '--http-listen', `127.0.0.1:${http}`,
+      '--http-tls-listen', '127.0.0.1:0',
+      '--http-admin-listen', `127.0.0.1:${admin}`,
+      '--media-port', `${media}`,
+      ...extra,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const url = `http://localhost:${http}`;
+  await healthy(`http://127.0.0.1:${http}/health`, child, () => output);
+  return {
+    url,
+    admin: `http://127.0.0.1:${admin}`,
+    pid: child.pid ?? 0,
+    log: () => output,
+    async residentKb() {
+      const { readFile } = await import('node:fs/promises');
+      const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+      return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0);
+    },
+    async stop() {
+      if (child.exitCode === null) {
+        const ended = once(child, 'exit');
+        child.kill('SIGTERM');
+        await ended;
+      }
+      await rm(data, { recursive: true, force: true });
+      if (/panicked at/.test(output)) throw new Error(`the server panicked:\n${output}`);
+    },
+  };
+}
+
+async function healthy(url: string, child: ChildProcess, output: () => string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (child.exitCode !== null) throw new Error(`althing ended at once:\n${output()}`);
+    try {
+      const response = await fetch(url);
+      if (response.ok) return;
+    } catch {
+      // Not listening yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`althing did not become healthy:\n${output()}`);
+}
