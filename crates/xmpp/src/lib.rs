@@ -1,1 +1,27 @@
-//! placeholder
+//! The vocabulary of the XMPP door: elements, addresses, stanzas, Jitsi's namespaces, WebSocket
+//! framing, the session state machine and Jingle. Used by the server and by the headless client.
+//!
+//! It refuses sockets, clocks and randomness of its own: bytes and numbers come in as arguments.
+//! Peers are hostile, so every reader is bounded and nothing here panics on what they send.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a test may panic"
+    )
+)]
+
+pub mod element;
+mod jid;
+pub mod ns;
+pub mod stanza;
+
+pub use element::{Element, Limits, Node, ParseError, Rendered, parse};
+pub use jid::{Jid, JidError};
