@@ -1,1 +1,28 @@
-//! placeholder
+//! Borrowed views and in-place rewrites of RTP, RTCP and codec descriptors.
+//!
+//! ```text
+//!   datagram ─► RtpPacket (a view) ─► HeaderTemplate (written once) ─► patched per receiver
+//!            └► rtcp::Compound (items borrowed one by one)
+//! ```
+//!
+//! Nothing here allocates per packet, reads a clock or panics on what a peer sends. What cannot be
+//! read is an [`RtpError`]; codec descriptors are read only as far as forwarding needs them.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
+mod error;
+mod header;
+mod packet;
+mod template;
+
+pub mod rtcp;
+pub mod seq;
+
+pub use error::RtpError;
+pub use header::RtpHeader;
+pub use packet::{Extensions, RtpPacket};
+pub use template::{ExtensionRules, HeaderTemplate};
