@@ -1,1 +1,26 @@
-//! placeholder
+//! File, environment and flags, turned once into plain [`Settings`].
+//!
+//! Every key is one entry of a table ([`KEYS`]): its name, its documentation, its default as
+//! written in a file, and how it is read. The file's keys, the `ALTHING_…` variables, the
+//! command-line flags and the example file all come from that table, so none can be forgotten.
+//!
+//! ```text
+//!   defaults ◄── file (TOML) ◄── ALTHING_* ◄── flags        the later one wins
+//!       └──────────────┬─────────────────────────┘
+//!                   Settings ──► each shell's own settings (in the program)
+//! ```
+//!
+//! An unknown key is an error that names it, where it stands, and the nearest known one. Nothing
+//! here opens a socket, creates a file or reads the environment: it is all handed in.
+
+mod example;
+mod file;
+mod keys;
+mod load;
+mod settings;
+mod value;
+
+pub use example::example;
+pub use keys::{KEYS, Key, nearest};
+pub use load::{ConfigError, Problem, Sources, Where, load};
+pub use settings::{Advertise, Http, Log, LogFormat, Media, Rooms, Settings};

@@ -1,0 +1,91 @@
+use crate::keys::{KEYS, Key};
+
+/// The example file: every key with its documentation, commented out at its default.
+/// `deploy/althing.example.toml` is exactly this.
+#[must_use]
+pub fn example() -> String {
+    let mut text = String::from(
+        "# Every setting of Althing, with its default. Nothing needs to be set.\n\
+         #\n\
+         # A variable of the environment wins over this file (http.listen is\n\
+         # ALTHING_HTTP_LISTEN), and a flag over both (--http-listen); lists are written with\n\
+         # commas there.\n",
+    );
+    let mut section = None;
+    for key in KEYS {
+        if key.section() != section {
+            section = key.section();
+            if let Some(section) = section {
+                text += &format!("\n[{section}]\n");
+            }
+        }
+        text += &entry(key);
+    }
+    text
+}
+
+fn entry(key: &Key) -> String {
+    let mut text = String::from("\n");
+    for line in wrapped(key.doc, 90) {
+        text += &format!("# {line}\n");
+    }
+    text + &format!("#{} = {}\n", key.name(), key.default)
+}
+
+fn wrapped(doc: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in doc.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => word.clone_into(line),
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Settings, Sources, load};
+    use std::path::PathBuf;
+
+    fn load_text(text: String) -> Settings {
+        load(&Sources {
+            file: Some((PathBuf::from("example"), text)),
+            ..Sources::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_example_file_is_up_to_date() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../deploy/althing.example.toml"
+        );
+        let kept = std::fs::read_to_string(path).unwrap();
+        assert!(
+            kept == example(),
+            "deploy/althing.example.toml is not what the keys say; \
+             `cargo run -p althing -- check-config --example` prints it"
+        );
+    }
+
+    #[test]
+    fn the_example_loads_as_it_is_and_with_every_key_switched_on() {
+        assert_eq!(load_text(example()), Settings::default());
+        let on: String = example()
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_ne!(on, example());
+        assert_eq!(load_text(on), Settings::default());
+    }
+}

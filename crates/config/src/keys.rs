@@ -1,0 +1,287 @@
+use crate::settings::{LogFormat, Settings};
+use crate::value::{self, Given, Refusal};
+use std::path::PathBuf;
+
+/// One configuration key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its section in the file, and its name there; no section is the top of the file.
+    section: Option<&'static str>,
+    name: &'static str,
+    /// What stands for the value in a command's help, for instance `PORT`.
+    pub value_name: &'static str,
+    /// The default as a file would write it.
+    pub default: &'static str,
+    /// What it does, in sentences.
+    pub doc: &'static str,
+    pub(crate) set: fn(&mut Settings, &Given) -> Result<(), Refusal>,
+}
+
+impl Key {
+    /// `http.listen`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.joined(".")
+    }
+
+    /// `ALTHING_HTTP_LISTEN`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.joined("_").to_ascii_uppercase())
+    }
+
+    /// `http-listen`, of `--http-listen`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.joined("-").replace('_', "-")
+    }
+
+    pub(crate) const fn section(&self) -> Option<&'static str> {
+        self.section
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn joined(&self, with: &str) -> String {
+        self.section
+            .map_or_else(String::new, |section| format!("{section}{with}"))
+            + self.name
+    }
+}
+
+/// What our environment variables begin with.
+pub(crate) const PREFIX: &str = "ALTHING_";
+/// The one variable that is no key: the file itself.
+pub(crate) const FILE_VARIABLE: &str = "ALTHING_CONFIG";
+
+/// Whether there is such a section.
+pub(crate) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.section == Some(name))
+}
+
+/// The known name most like an unknown one, as `name_of` writes names (`http.listen`,
+/// `ALTHING_HTTP_LISTEN`).
+#[must_use]
+pub fn nearest(unknown: &str, name_of: fn(&Key) -> String) -> String {
+    let unknown = unknown.to_lowercase();
+    // A key in the wrong section, or in none, should lead to its right place: the last part alone
+    // counts too, but for less.
+    let tail = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let score = |name: &str| {
+        let name = name.to_lowercase();
+        let whole = strsim::jaro_winkler(&unknown, &name);
+        let last = match (tail(&unknown), tail(&name)) {
+            (Some(a), Some(b)) => strsim::jaro_winkler(&a, &b) * 0.95,
+            _ => 0.0,
+        };
+        whole.max(last)
+    };
+    KEYS.iter()
+        .map(name_of)
+        .max_by(|a, b| score(a).total_cmp(&score(b)))
+        .unwrap_or_default()
+}
+
+/// `0` means "you choose".
+const fn none_if_zero(number: u32) -> Option<usize> {
+    match number {
+        0 => None,
+        n => Some(n as usize),
+    }
+}
+
+/// Every key there is, in the order of the example file.
+pub const KEYS: &[Key] = &[
+    Key {
+        section: None,
+        name: "domain",
+        value_name: "NAME",
+        default: "\"meet.jitsi\"",
+        doc: "The XMPP domain that clients are told. It is a name inside the protocol and has \
+              nothing to do with the address people open, so there is seldom a reason to change it.",
+        set: |s, v| value::domain(v.text()?).map(|domain| s.domain = domain),
+    },
+    Key {
+        section: None,
+        name: "data",
+        value_name: "DIR",
+        default: "\"\"",
+        doc: "The directory everything is kept in; nothing is written elsewhere. It is made \
+              private (mode 0700), and one process at a time may use it. Empty is $STATE_DIRECTORY \
+              (set by systemd), else ./data.",
+        set: |s, v| {
+            let text = v.text()?;
+            s.data = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+    },
+    Key {
+        section: None,
+        name: "drain_timeout",
+        value_name: "TIME",
+        default: "\"0s\"",
+        doc: "After SIGTERM, how long to wait for people to leave before ending all the same. \
+              A second signal ends the wait; so does Ctrl-C.",
+        set: |s, v| value::duration(v.text()?).map(|time| s.drain_timeout = time),
+    },
+    Key {
+        section: Some("http"),
+        name: "listen",
+        value_name: "ADDRESSES",
+        default: "[\"[::]:8000\"]",
+        doc: "Where plain HTTP is served: for a reverse proxy that does HTTPS, and for \
+              http://localhost. \"[::]\" is every interface, IPv4 and IPv6. An empty list turns it \
+              off.",
+        set: |s, v| v.each(value::listen).map(|all| s.http.listen = all),
+    },
+    Key {
+        section: Some("http"),
+        name: "tls_listen",
+        value_name: "ADDRESSES",
+        default: "[\"[::]:8443\"]",
+        doc: "Where HTTPS is served with a certificate that Althing makes for itself: browsers \
+              warn once, but give camera and microphone only to HTTPS (or localhost). An empty \
+              list turns it off.",
+        set: |s, v| v.each(value::listen).map(|all| s.http.tls_listen = all),
+    },
+    Key {
+        section: Some("http"),
+        name: "admin_listen",
+        value_name: "ADDRESSES",
+        default: "[\"127.0.0.1:8080\"]",
+        doc: "Where /metrics, /about, /colibri and /debug are served, over plain HTTP. They ask \
+              for no password: keep this private. An empty list turns it off.",
+        set: |s, v| v.each(value::listen).map(|all| s.http.admin_listen = all),
+    },
+    Key {
+        section: Some("http"),
+        name: "trusted_proxies",
+        value_name: "NETWORKS",
+        default: "[\"127.0.0.0/8\", \"::1/128\"]",
+        doc: "Addresses and networks of the reverse proxies in front of Althing. Only they are \
+              believed when they say by X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host \
+              who the client is and which address it opened.",
+        set: |s, v| {
+            v.each(value::network)
+                .map(|all| s.http.trusted_proxies = all)
+        },
+    },
+    Key {
+        section: Some("media"),
+        name: "port",
+        value_name: "PORT",
+        default: "10000",
+        doc: "The one UDP port for audio and video; clients must reach it. 0 lets the operating \
+              system choose.",
+        set: |s, v| {
+            let number = v.number(u16::MAX.into())?;
+            s.media.port = u16::try_from(number).map_err(|e| e.to_string())?;
+            Ok(())
+        },
+    },
+    Key {
+        section: Some("media"),
+        name: "bind",
+        value_name: "ADDRESSES",
+        default: "[]",
+        doc: "Local addresses to use for media. Empty is every interface.",
+        set: |s, v| v.each(value::address).map(|all| s.media.bind = all),
+    },
+    Key {
+        section: Some("media"),
+        name: "advertise",
+        value_name: "ADDRESSES",
+        default: "[]",
+        doc: "Addresses to tell clients besides the local ones, when a router passes them on to \
+              this machine (DNAT): \"198.51.100.7\", or \"198.51.100.7:20000\" when its port \
+              differs.",
+        set: |s, v| v.each(value::advertise).map(|all| s.media.advertise = all),
+    },
+    Key {
+        section: Some("media"),
+        name: "workers",
+        value_name: "NUMBER",
+        default: "0",
+        doc: "Threads that forward media. 0 is one for each processor.",
+        set: |s, v| v.number(256).map(|n| s.media.workers = none_if_zero(n)),
+    },
+    Key {
+        section: Some("log"),
+        name: "level",
+        value_name: "LEVEL",
+        default: "\"info\"",
+        doc: "What is logged: error, warn, info or debug; or by part, such as \
+              \"info,althing_signalling=debug\".",
+        set: |s, v| {
+            let text = v.text()?;
+            if text.trim().is_empty() {
+                return Err("must not be empty".to_owned());
+            }
+            s.log.level = text.to_owned();
+            Ok(())
+        },
+    },
+    Key {
+        section: Some("log"),
+        name: "format",
+        value_name: "FORMAT",
+        default: "\"text\"",
+        doc: "How a log line is written: \"text\" for people, \"json\" for a log collector.",
+        set: |s, v| {
+            s.log.format = match v.text()? {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                other => return Err(format!("must be \"text\" or \"json\", not {other:?}")),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        section: Some("rooms"),
+        name: "max_occupants",
+        value_name: "NUMBER",
+        default: "0",
+        doc: "How many people fit in one room. 0 is no limit.",
+        set: |s, v| {
+            v.number(100_000)
+                .map(|n| s.rooms.max_occupants = none_if_zero(n))
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_everywhere() {
+        for name_of in [Key::path, Key::variable, Key::flag] {
+            let names: HashSet<_> = KEYS.iter().map(name_of).collect();
+            assert_eq!(names.len(), KEYS.len());
+        }
+        assert!(KEYS.iter().all(|key| key.variable() != FILE_VARIABLE));
+    }
+
+    #[test]
+    fn the_nearest_key_is_what_was_meant() {
+        for (unknown, meant) in [
+            ("http.lisen", "http.listen"),
+            ("http.tls_port", "http.tls_listen"),
+            ("port", "media.port"),
+            ("media.advertize", "media.advertise"),
+            ("trusted_proxy", "http.trusted_proxies"),
+            ("rooms.max_ocupants", "rooms.max_occupants"),
+            ("Domain", "domain"),
+            ("logging.level", "log.level"),
+        ] {
+            assert_eq!(nearest(unknown, Key::path), meant, "{unknown}");
+        }
+        assert_eq!(
+            nearest("ALTHING_MEDIA_PROT", Key::variable),
+            "ALTHING_MEDIA_PORT"
+        );
+    }
+}

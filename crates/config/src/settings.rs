@@ -1,0 +1,128 @@
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be configured, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The XMPP domain; never the web address.
+    pub domain: String,
+    /// Where all state lies; `None` is `$STATE_DIRECTORY`, else `./data`.
+    pub data: Option<PathBuf>,
+    /// How long meetings may go on after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Listeners and proxies.
+    pub http: Http,
+    /// The media port and what clients are told of it.
+    pub media: Media,
+    /// The log.
+    pub log: Log,
+    /// Limits of rooms.
+    pub rooms: Rooms,
+}
+
+/// Listeners and proxies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Plain HTTP; empty is off.
+    pub listen: Vec<SocketAddr>,
+    /// HTTPS; empty is off.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Metrics, health details, debugging; empty is off.
+    pub admin_listen: Vec<SocketAddr>,
+    /// Who may set `X-Forwarded-*`.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The media port and what clients are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// UDP; 0 lets the operating system choose.
+    pub port: u16,
+    /// Local addresses to use; empty is every interface.
+    pub bind: Vec<IpAddr>,
+    /// Further addresses to tell clients.
+    pub advertise: Vec<Advertise>,
+    /// Media threads; `None` is one for each processor.
+    pub workers: Option<usize>,
+}
+
+/// An address to tell clients, because a router in front of this machine passes it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advertise {
+    /// As seen by clients.
+    pub address: IpAddr,
+    /// As seen by clients; `None` is the media port itself.
+    pub port: Option<u16>,
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or directives by part.
+    pub level: String,
+    /// For a person or for a program.
+    pub format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// Limits of rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rooms {
+    /// How many people fit in one room; `None` is no limit.
+    pub max_occupants: Option<usize>,
+}
+
+/// `[::]` takes IPv4 connections too, so one socket serves every interface.
+const fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // What Jitsi's own container set-up uses: clients never show it, and since it follows
+            // no address, a room opened by any name of this machine is one room.
+            domain: "meet.jitsi".to_owned(),
+            data: None,
+            // A service manager that asks us to stop expects that we do.
+            drain_timeout: Duration::ZERO,
+            http: Http {
+                // For a reverse proxy and for localhost, where browsers allow the camera over HTTP.
+                listen: vec![everywhere(8000)],
+                // For everything else in the local network: no camera without HTTPS.
+                tls_listen: vec![everywhere(8443)],
+                // The port of the replaced bridge's statistics; they tell too much for the public.
+                admin_listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
+                // A proxy on this machine; anything further away has to be named.
+                trusted_proxies: vec![
+                    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+                    IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+                ],
+            },
+            media: Media {
+                // The port that operators of Jitsi have already opened.
+                port: 10_000,
+                bind: Vec::new(),
+                advertise: Vec::new(),
+                workers: None,
+            },
+            log: Log {
+                level: "info".to_owned(),
+                format: LogFormat::Text,
+            },
+            rooms: Rooms {
+                max_occupants: None,
+            },
+        }
+    }
+}

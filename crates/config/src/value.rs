@@ -1,0 +1,260 @@
+//! What was given for a key, and how it is understood.
+
+use crate::settings::Advertise;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// A value before it is understood. Environment and flags only know text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// A string, or anything from the environment or a flag.
+    Text(String),
+    /// A number in a file.
+    Integer(i64),
+    /// A list in a file, its numbers written out.
+    List(Vec<String>),
+    /// Something no key takes: its TOML type.
+    Other(&'static str),
+}
+
+/// Why a value is refused: the end of the sentence "KEY …".
+pub(crate) type Refusal = String;
+
+fn expected(what: &str, got: &str) -> Refusal {
+    format!("must be {what}, not {got}")
+}
+
+impl Given {
+    pub(crate) fn text(&self) -> Result<&str, Refusal> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Integer(number) => Err(expected("text in quotes", &number.to_string())),
+            Self::List(_) => Err(expected("text in quotes", "a list")),
+            Self::Other(kind) => Err(expected("text in quotes", &format!("a {kind}"))),
+        }
+    }
+
+    /// A whole number from `0` to `max`.
+    pub(crate) fn number(&self, max: u32) -> Result<u32, Refusal> {
+        let what = format!("a whole number from 0 to {max}");
+        let number = match self {
+            Self::Integer(number) => *number,
+            Self::Text(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| expected(&what, &format!("{text:?}")))?,
+            Self::List(_) => return Err(expected(&what, "a list")),
+            Self::Other(kind) => return Err(expected(&what, &format!("a {kind}"))),
+        };
+        u32::try_from(number)
+            .ok()
+            .filter(|n| *n <= max)
+            .ok_or_else(|| expected(&what, &number.to_string()))
+    }
+
+    /// A list; outside a file its items are separated by commas, and no text is no item.
+    pub(crate) fn list(&self) -> Result<Vec<String>, Refusal> {
+        match self {
+            Self::Text(text) => Ok(text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect()),
+            Self::Integer(number) => Ok(vec![number.to_string()]),
+            Self::List(items) => Ok(items.clone()),
+            Self::Other(kind) => Err(expected("a list", &format!("a {kind}"))),
+        }
+    }
+
+    pub(crate) fn each<T>(&self, read: fn(&str) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {
+        self.list()?.iter().map(|item| read(item)).collect()
+    }
+}
+
+/// `0s`, `500ms`, `90s`, `5m`, `2h`; at most a week, which is longer than any meeting.
+pub(crate) fn duration(text: &str) -> Result<Duration, Refusal> {
+    let wrong = || {
+        expected(
+            "a time such as \"0s\", \"90s\", \"5m\" or \"2h\"",
+            &format!("{text:?}"),
+        )
+    };
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .ok_or_else(|| wrong() + ": its unit is missing")?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds: u64 = match unit.trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let duration = Duration::from_millis(number.checked_mul(milliseconds).ok_or_else(wrong)?);
+    if duration > Duration::from_secs(7 * 24 * 3600) {
+        return Err("must be a week at most".to_owned());
+    }
+    Ok(duration)
+}
+
+/// `8000` and `:8000` (every interface), `127.0.0.1:8000`, `[::1]:8000`.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, Refusal> {
+    let port_only = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port_only.parse() {
+        return Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
+    }
+    text.parse().map_err(|_| {
+        expected(
+            "addresses with a port such as \"127.0.0.1:8000\" or \"[::]:8000\", or a port alone",
+            &format!("{text:?}"),
+        )
+    })
+}
+
+/// An address, or a network in CIDR form.
+pub(crate) fn network(text: &str) -> Result<IpNet, Refusal> {
+    text.parse::<IpAddr>()
+        .map(IpNet::from)
+        .or_else(|_| text.parse::<IpNet>().map(|n| n.trunc()))
+        .map_err(|_| {
+            expected(
+                "addresses or networks such as \"192.0.2.7\" or \"10.0.0.0/8\"",
+                &format!("{text:?}"),
+            )
+        })
+}
+
+pub(crate) fn address(text: &str) -> Result<IpAddr, Refusal> {
+    text.parse()
+        .map_err(|_| expected("addresses such as \"192.0.2.7\"", &format!("{text:?}")))
+}
+
+/// `198.51.100.7`, `198.51.100.7:20000`, `2001:db8::7`, `[2001:db8::7]:20000`.
+pub(crate) fn advertise(text: &str) -> Result<Advertise, Refusal> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return refuse_unspecified(address).map(|address| Advertise {
+            address,
+            port: None,
+        });
+    }
+    let both: SocketAddr = text.parse().map_err(|_| {
+        expected(
+            "addresses such as \"198.51.100.7\" or \"198.51.100.7:20000\" (names are not looked up)",
+            &format!("{text:?}"),
+        )
+    })?;
+    if both.port() == 0 {
+        return Err(format!("needs a port other than 0 in {text:?}"));
+    }
+    refuse_unspecified(both.ip()).map(|address| Advertise {
+        address,
+        port: Some(both.port()),
+    })
+}
+
+fn refuse_unspecified(address: IpAddr) -> Result<IpAddr, Refusal> {
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(format!("cannot be {address}: no client can send there"));
+    }
+    Ok(address)
+}
+
+/// A DNS-like name of at least two labels, lower case (RFC 7622 §3.2 without internationalisation).
+pub(crate) fn domain(text: &str) -> Result<String, Refusal> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if text.len() <= 200 && text.split('.').count() >= 2 && text.split('.').all(label) {
+        Ok(text.to_owned())
+    } else {
+        Err(expected(
+            "a lower-case name such as \"meet.jitsi\"",
+            &format!("{text:?}"),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_need_a_unit() {
+        for (text, milliseconds) in [
+            ("0s", 0),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)));
+        }
+        for text in ["", "5", "s", "-1s", "1d", "99999999999999999999h", "1000h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_every_interface() {
+        for text in ["8000", ":8000", "[::]:8000"] {
+            assert_eq!(listen(text).unwrap().to_string(), "[::]:8000");
+        }
+        assert_eq!(listen("127.0.0.1:0").unwrap().port(), 0);
+        for text in ["", "localhost:80", "127.0.0.1", "70000"] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn advertised_addresses_may_have_a_port() {
+        let check = |text: &str, port| {
+            assert_eq!(advertise(text).unwrap().port, port, "{text}");
+        };
+        check("198.51.100.7", None);
+        check("198.51.100.7:20000", Some(20_000));
+        check("2001:db8::7", None);
+        check("[2001:db8::7]:20000", Some(20_000));
+        for text in [
+            "",
+            "0.0.0.0",
+            "::",
+            "1.2.3.4:0",
+            "meet.example",
+            "224.0.0.1",
+        ] {
+            assert!(advertise(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_or_cidr() {
+        assert_eq!(network("127.0.0.1").unwrap().to_string(), "127.0.0.1/32");
+        assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
+        assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn domains_are_lower_case_names() {
+        assert!(domain("meet.jitsi").is_ok());
+        for text in [
+            "",
+            "meet",
+            "Meet.jitsi",
+            "a..b",
+            "-a.b",
+            "a b.c",
+            "meet.jitsi:80",
+        ] {
+            assert!(domain(text).is_err(), "{text}");
+        }
+    }
+}
