@@ -11,6 +11,7 @@ mod write;
 
 pub use parse::{Limits, ParseError, parse};
 pub use write::Rendered;
+pub(crate) use write::{escape_attribute, escape_text};
 
 use crate::ns::Namespace;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -71,9 +71,7 @@ impl Jid {
         if let Some(resource) = resource {
             check(resource, char::is_control)?;
         }
-        let mut text = String::with_capacity(
-            node.map_or(0, str::len) + domain.len() + resource.map_or(0, str::len) + 2,
-        );
+        let mut text = String::with_capacity(64);
         if let Some(node) = node {
             push_lower(node, &mut text);
             text.push('@');
@@ -269,7 +267,7 @@ mod tests {
                 (node, domain, resource)
             );
             assert_eq!(jid.to_string(), text);
-            assert_eq!(jid.bare().is_full(), false);
+            assert!(!jid.bare().is_full());
             assert_eq!(jid.bare().bare(), jid.bare());
             let json = serde_json::to_string(&jid).unwrap();
             assert_eq!(serde_json::from_str::<Jid>(&json).unwrap(), jid);

@@ -19,8 +19,11 @@
 )]
 
 pub mod element;
+pub mod framing;
 mod jid;
+pub mod login;
 pub mod ns;
+pub mod session;
 pub mod stanza;
 
 pub use element::{Element, Limits, Node, ParseError, Rendered, parse};

@@ -204,8 +204,8 @@ impl From<String> for Namespace {
     }
 }
 
-impl From<&Namespace> for Namespace {
-    fn from(value: &Namespace) -> Self {
+impl From<&Self> for Namespace {
+    fn from(value: &Self) -> Self {
         value.clone()
     }
 }

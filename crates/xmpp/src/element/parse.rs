@@ -79,13 +79,13 @@ pub fn parse(xml: &str, limits: &Limits) -> Result<Element, ParseError> {
     let mut parser = RawParser::with_options(options);
     let mut input = xml.as_bytes();
     let mut builder = Builder::new(limits);
-    while let Some(event) = parser.parse(&mut input, true).map_err(refuse)? {
+    while let Some(event) = parser.parse(&mut input, true).map_err(|e| refuse(&e))? {
         builder.event(event)?;
     }
     builder.root.ok_or(ParseError::NotOneElement)
 }
 
-fn refuse(error: rxml::error::EndOrError) -> ParseError {
+fn refuse(error: &rxml::error::EndOrError) -> ParseError {
     match error {
         rxml::error::EndOrError::Error(rxml::Error::RestrictedXml(what)) => {
             ParseError::Restricted(what)

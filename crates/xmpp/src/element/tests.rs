@@ -134,7 +134,7 @@ fn one_rendering_serves_every_receiver() {
         rendered.xml().as_ref(),
         r#"<presence xmlns="jabber:client" from="r@m/n"><nick xmlns="http://jabber.org/protocol/nick">A &amp; B</nick></presence>"#
     );
-    let mut expected = stanza.clone();
+    let mut expected = stanza;
     expected.set_attr("to", "u@d/<&\"");
     let mut got = read(&rendered.with_to("u@d/<&\"")).unwrap();
     assert_eq!(got.attr("to"), Some("u@d/<&\""));

@@ -98,7 +98,8 @@ impl Rendered {
     /// The stanza with `to` put in.
     #[must_use]
     pub fn with_to(&self, to: &str) -> String {
-        let mut out = String::with_capacity(self.xml.len().saturating_add(to.len() + 16));
+        let mut out =
+            String::with_capacity(self.xml.len().saturating_add(to.len()).saturating_add(16));
         let (head, tail) = self
             .xml
             .split_at_checked(self.splice_at)
