@@ -1,1 +1,37 @@
-//! placeholder
+//! One multi-user chat room: who is in it, what their presence says, who moderates, what is said.
+//! Stanzas in, stanzas out; no sockets, no clock, no randomness of its own.
+//!
+//! It refuses to know what media are: Jingle and everything else addressed to the `focus` occupant
+//! is handed on untouched, and what the focus needs to know it learns from [`RoomEvent`]s.
+//!
+//! ```text
+//!   sessions ── Input::Stanza ──►┌──────┐── Output::Send ─────► sessions (named, never held)
+//!   sessions ── SessionEnded ───►│ Room │── Output::Event ────► focus, later webhooks, audit
+//!   focus ── FocusPresence/Iq ──►└──────┘── Output::ToFocus ──► focus
+//! ```
+//!
+//! A presence change is rendered once for all who watch (per address form in use, which is one
+//! unless stock `gst-meet` defaults are in the room too) and once for the occupant itself, however
+//! large the room is. Protocol 1 §§13–18, 20, 22 is the authority on every shape here.
+
+mod address;
+mod admin;
+mod event;
+mod iq;
+mod join;
+mod message;
+mod occupant;
+mod presence;
+mod render;
+mod room;
+
+#[doc(hidden)]
+pub mod fuzzing;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{FOCUS, RoomNames};
+pub use event::{Caps, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
+pub use occupant::Affiliation;
+pub use room::{Error, Input, Output, Room, Sender, Settings, Snapshot};

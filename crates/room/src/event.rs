@@ -1,0 +1,90 @@
+use althing_model::{EndpointId, MediaKinds, Origin, Role, SessionId};
+use althing_xmpp::Jid;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What happens in a room, told once: the only feed of the focus (and later of webhooks, audit log
+/// and attendance).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomEvent {
+    /// Somebody came in; everybody has already been told.
+    OccupantJoined(Box<OccupantInfo>),
+    /// Somebody's presence was replaced in a part that the focus reads.
+    PresenceChanged {
+        /// Who.
+        id: EndpointId,
+        /// What it says now.
+        presence: PresenceFacts,
+    },
+    /// Somebody became, or stopped being, a moderator.
+    RoleChanged {
+        /// Who.
+        id: EndpointId,
+        /// The role from now on.
+        role: Role,
+    },
+    /// Somebody is gone; everybody has already been told.
+    OccupantLeft {
+        /// Who.
+        id: EndpointId,
+        /// How.
+        reason: LeaveReason,
+    },
+}
+
+/// A newcomer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OccupantInfo {
+    /// Nickname, which is also the endpoint id.
+    pub id: EndpointId,
+    /// The session it came in by.
+    pub session: SessionId,
+    /// Its full real JID.
+    pub jid: Jid,
+    /// The bare room JID in the form this occupant uses (`muc.` or `conference.`); addresses inside
+    /// stanzas for it are built on this one.
+    pub room: Jid,
+    /// How its browser reached us; URLs given to it are built on it.
+    pub origin: Origin,
+    /// Its role on arrival.
+    pub role: Role,
+    /// What it may send.
+    pub may_send: MediaKinds,
+    /// What its presence says.
+    pub presence: PresenceFacts,
+}
+
+/// The parts of a presence that the server itself reads; everything else is relayed unread.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PresenceFacts {
+    /// Entity capabilities (XEP-0115), if announced.
+    pub caps: Option<Caps>,
+    /// Feature names announced in `<features>` of the presence itself.
+    pub features: BTreeSet<String>,
+}
+
+/// Entity capabilities (XEP-0115 §4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caps {
+    /// The client software, an URI.
+    pub node: String,
+    /// The hash of its features, base64.
+    pub ver: String,
+    /// The hash algorithm's name, `sha-1`.
+    pub hash: String,
+}
+
+/// How somebody left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// By its own wish; the text of `<status>`, if any, for instance `switch_room`.
+    Left(Option<String>),
+    /// Its socket is gone.
+    Disconnected,
+    /// A moderator removed it.
+    Kicked,
+    /// The same person came in again by another session.
+    Replaced,
+}

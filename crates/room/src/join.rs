@@ -1,0 +1,288 @@
+//! Coming in and going out: checks, the welcome, elections, farewells.
+
+use crate::address::FOCUS;
+use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
+use crate::occupant::{Affiliation, Occupant};
+use crate::presence::{facts, relayed};
+use crate::render::{muc_user, status};
+use crate::room::{Room, Sender};
+use althing_model::{EndpointId, MediaKinds, Now, Role, SessionId};
+use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
+use althing_xmpp::{Element, ns};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Why a presence was refused (protocol 1 §16; the error types are binding).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Nick,
+    NickChange,
+    Reserved,
+    Conflict,
+    Full,
+    NotJoined,
+}
+
+impl Refusal {
+    const fn parts(self) -> (ErrorType, Condition, &'static str) {
+        use {Condition as C, ErrorType as T};
+        match self {
+            Self::Nick => (T::Cancel, C::NotAllowed, "Invalid resource"),
+            Self::NickChange => (T::Cancel, C::NotAllowed, "a nickname cannot be changed"),
+            Self::Reserved => (T::Cancel, C::Conflict, "this nickname is the focus's"),
+            Self::Conflict => (T::Cancel, C::Conflict, "this nickname is in use"),
+            Self::Full => (T::Cancel, C::ServiceUnavailable, "the room is full"),
+            Self::NotJoined => (T::Cancel, C::ItemNotFound, "not in the room"),
+        }
+    }
+}
+
+impl Room {
+    pub(crate) fn refuse(&mut self, sender: &Sender, stanza: &Element, why: &Refusal) {
+        let (kind, condition, text) = why.parts();
+        let mut reply = error_reply(stanza, condition, kind, Some(text), None);
+        reply.push(Element::new("x", ns::MUC));
+        self.send(&sender.session, &reply);
+    }
+
+    pub(crate) fn join(
+        &mut self,
+        now: Now,
+        sender: &Sender,
+        nick: &str,
+        form: usize,
+        stanza: &Element,
+    ) {
+        let id = match self.check_join(sender, nick) {
+            Ok(id) => id,
+            Err(why) => return self.refuse(sender, stanza, &why),
+        };
+        if let Some(same_person) = self.occupants.get(&id).map(|o| o.session.clone()) {
+            self.leave_session(&same_person, LeaveReason::Replaced);
+        }
+        let payload = relayed(stanza);
+        let owner = !self.occupants.values().any(Occupant::is_moderator);
+        let role = if owner {
+            Role::Moderator
+        } else {
+            Role::Participant
+        };
+        let occupant = Occupant {
+            id: id.clone(),
+            session: sender.session.clone(),
+            jid: sender.jid.clone(),
+            form,
+            order: self.arrivals,
+            affiliation: if owner {
+                Affiliation::Owner
+            } else {
+                Affiliation::None
+            },
+            role,
+            may_send: self.may_send(role),
+            origin: sender.origin.clone(),
+            facts: facts(&payload),
+            payload,
+            asked: VecDeque::new(),
+            rendered: Vec::new(),
+        };
+        self.arrivals += 1;
+        let info = OccupantInfo {
+            id: id.clone(),
+            session: sender.session.clone(),
+            jid: sender.jid.clone(),
+            room: self.settings.names.bare(form).clone(),
+            origin: sender.origin.clone(),
+            role,
+            may_send: occupant.may_send,
+            presence: occupant.facts.clone(),
+        };
+        self.by_session.insert(sender.session.clone(), id.clone());
+        self.occupants.insert(id.clone(), occupant);
+        if self.occupants.len() == 2 && self.started_millis.is_none() {
+            self.started_millis = Some(now.unix_millis);
+        }
+        self.announce_to_others(&id);
+        self.welcome(&id);
+        self.emit(RoomEvent::OccupantJoined(Box::new(info)));
+    }
+
+    fn check_join(&self, sender: &Sender, nick: &str) -> Result<EndpointId, Refusal> {
+        let id = EndpointId::new(nick).map_err(|_| Refusal::Nick)?;
+        if nick == FOCUS {
+            return Err(Refusal::Reserved);
+        }
+        let holder = self.occupants.get(&id);
+        if holder.is_none() && self.occupants.len() >= self.settings.max_occupants {
+            return Err(Refusal::Full);
+        }
+        if holder.is_some_and(|holder| holder.jid.bare() != sender.jid.bare()) {
+            return Err(Refusal::Conflict);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn may_send(&self, role: Role) -> MediaKinds {
+        match role {
+            Role::Moderator | Role::Participant => self.settings.may_send,
+            Role::Visitor => MediaKinds::NONE,
+        }
+    }
+
+    /// Everything a newcomer is told, in the order of protocol 1 §13.3. The first presence from
+    /// its own address means "joined" to stock clients, so it comes after all others.
+    pub(crate) fn welcome(&mut self, id: &EndpointId) {
+        let Some(newcomer) = self.occupants.get(id) else {
+            return;
+        };
+        let (session, form) = (newcomer.session.clone(), newcomer.form);
+        let focus = self.rendered_focus(form);
+        self.send_text(vec![session.clone()], focus);
+        let others: Vec<EndpointId> = self
+            .occupants
+            .keys()
+            .filter(|other| *other != id)
+            .cloned()
+            .collect();
+        for other in &others {
+            if let Some(text) = self.rendered(other, form) {
+                self.send_text(vec![session.clone()], text);
+            }
+        }
+        if let Some(own) = self.rendered_own(id, &[status::NON_ANONYMOUS, status::SELF]) {
+            self.send_text(vec![session.clone()], own);
+        }
+        self.tell_history(&session, form);
+        self.tell_subject(&session, form);
+    }
+
+    /// Takes the occupant of a session out, if it is in.
+    pub(crate) fn leave_session(&mut self, session: &SessionId, reason: LeaveReason) {
+        let Some(id) = self.by_session.get(session).cloned() else {
+            return;
+        };
+        let farewell = match &reason {
+            LeaveReason::Left(Some(text)) => Farewell {
+                status_text: Some(text.clone()),
+                ..Farewell::default()
+            },
+            _ => Farewell::default(),
+        };
+        self.remove(&id, &farewell, reason);
+    }
+
+    pub(crate) fn remove(&mut self, id: &EndpointId, farewell: &Farewell, reason: LeaveReason) {
+        let Some(gone) = self.occupants.remove(id) else {
+            return;
+        };
+        self.by_session.remove(&gone.session);
+        let names = self.settings.names.clone();
+        self.broadcast(None, |_, form| {
+            let from = names.occupant_of(form, id);
+            Arc::from(farewell.presence(&gone, from, false).to_xml())
+        });
+        // A session that is gone hears nothing; one replaced or leaving gets its own copy.
+        if reason != LeaveReason::Disconnected {
+            let from = names.occupant_of(gone.form, id);
+            let own = farewell.presence(&gone, from, true);
+            self.send(&gone.session, &own);
+        }
+        self.forget_requests_of(&gone);
+        self.emit(RoomEvent::OccupantLeft {
+            id: id.clone(),
+            reason,
+        });
+        if gone.is_moderator() {
+            self.elect();
+        }
+    }
+
+    /// One moderator at least: the longest present occupant that is no visitor (protocol 1 §20.2).
+    fn elect(&mut self) {
+        if self.occupants.values().any(Occupant::is_moderator) {
+            return;
+        }
+        let elected = self
+            .occupants
+            .values()
+            .filter(|o| !o.is_visitor())
+            .min_by_key(|o| o.order)
+            .map(|o| o.id.clone());
+        if let Some(id) = elected {
+            self.set_standing(&id, Affiliation::Owner);
+        }
+    }
+
+    /// Changes affiliation and the role that follows from it, and tells everybody.
+    pub(crate) fn set_standing(&mut self, id: &EndpointId, affiliation: Affiliation) {
+        let Some(occupant) = self.occupants.get(id) else {
+            return;
+        };
+        let role = match affiliation {
+            Affiliation::Owner => Role::Moderator,
+            Affiliation::Member | Affiliation::None if occupant.is_visitor() => Role::Visitor,
+            Affiliation::Member | Affiliation::None => Role::Participant,
+        };
+        let may_send = self.may_send(role);
+        let Some(occupant) = self.occupants.get_mut(id) else {
+            return;
+        };
+        let role_changed = occupant.role != role;
+        if !role_changed && occupant.affiliation == affiliation {
+            return;
+        }
+        occupant.affiliation = affiliation;
+        occupant.role = role;
+        occupant.may_send = may_send;
+        self.announce(id);
+        if role_changed {
+            self.emit(RoomEvent::RoleChanged {
+                id: id.clone(),
+                role,
+            });
+        }
+    }
+}
+
+/// What the last presence of an occupant says beside the fact.
+#[derive(Debug, Default)]
+pub(crate) struct Farewell {
+    pub(crate) status_text: Option<String>,
+    pub(crate) codes: Vec<u16>,
+    pub(crate) actor: Option<EndpointId>,
+    pub(crate) reason: Option<String>,
+}
+
+impl Farewell {
+    fn presence(&self, gone: &Occupant, from: String, own: bool) -> Element {
+        let kicked = self.codes.contains(&status::KICKED);
+        let affiliation = if kicked {
+            Affiliation::None
+        } else {
+            gone.affiliation
+        };
+        let mut item = Element::new("item", ns::MUC_USER)
+            .with_attr("affiliation", affiliation.as_str())
+            .with_attr("role", "none")
+            .with_attr("jid", gone.jid.to_string());
+        if let Some(actor) = &self.actor {
+            item.push(Element::new("actor", ns::MUC_USER).with_attr("nick", actor.as_str()));
+        }
+        if let Some(reason) = &self.reason {
+            item.push(Element::new("reason", ns::MUC_USER).with_text(reason.clone()));
+        }
+        let mut codes = self.codes.clone();
+        let mut presence = Element::new("presence", ns::CLIENT)
+            .with_attr("type", "unavailable")
+            .with_attr("from", from);
+        if own {
+            presence.set_attr("to", gone.jid.to_string());
+            codes.push(status::SELF);
+        }
+        if let Some(text) = &self.status_text {
+            presence.push(Element::new("status", ns::CLIENT).with_text(text.clone()));
+        }
+        presence.push(muc_user(item, &codes));
+        presence
+    }
+}
