@@ -1,5 +1,7 @@
 //! Telling the protocols on one port apart by their first byte (RFC 7983, RFC 5761 §4).
 
+use crate::stun::{self, Class, MAGIC_COOKIE, Message};
+
 /// What a datagram claims to be; nothing is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DatagramKind {
@@ -14,14 +16,6 @@ pub enum DatagramKind {
     /// Anything else; dropped.
     Other,
 }
-
-const STUN_HEADER: usize = 20;
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-const ATTRIBUTE_USERNAME: u16 = 0x0006;
-const ATTRIBUTE_MESSAGE_INTEGRITY: u16 = 0x0008;
-/// RFC 8445 §5.3: a fragment has at most 256 characters.
-const MAX_UFRAG: usize = 256;
 
 /// Classifies a datagram by its first bytes.
 #[must_use]
@@ -41,32 +35,16 @@ pub fn classify(datagram: &[u8]) -> DatagramKind {
 /// strangers, so it walks the attributes once and allocates nothing.
 #[must_use]
 pub fn binding_ufrag(datagram: &[u8]) -> Option<&str> {
-    let (header, mut rest) = datagram.split_at_checked(STUN_HEADER)?;
-    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[..2] != BINDING_REQUEST
-        || header[4..8] != MAGIC_COOKIE
-        || length != rest.len()
-        || !length.is_multiple_of(4)
-    {
+    let message = Message::parse(datagram)?;
+    if message.class != Class::Request {
         return None;
     }
-    loop {
-        let (head, tail) = rest.split_at_checked(4)?;
-        let kind = u16::from_be_bytes([head[0], head[1]]);
-        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let value = tail.get(..length)?;
-        match kind {
-            ATTRIBUTE_USERNAME => {
-                let end = value.iter().take(MAX_UFRAG + 1).position(|b| *b == b':')?;
-                return std::str::from_utf8(&value[..end])
-                    .ok()
-                    .filter(|ufrag| !ufrag.is_empty());
-            }
-            // What follows the integrity attribute is not covered by it.
-            ATTRIBUTE_MESSAGE_INTEGRITY => return None,
-            _ => rest = tail.get(length.next_multiple_of(4)..)?,
-        }
-    }
+    message
+        .attributes()
+        // What follows the integrity attribute is not covered by it.
+        .take_while(|attribute| attribute.kind != stun::MESSAGE_INTEGRITY)
+        .find(|attribute| attribute.kind == stun::USERNAME)
+        .and_then(|attribute| stun::local_part(attribute.value))
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 mod certificate;
 mod demux;
+mod dtls;
+mod ice;
 mod path;
 mod srtp;
+mod stun;
 mod transport;
 mod types;
 

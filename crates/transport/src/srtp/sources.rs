@@ -1,0 +1,154 @@
+use super::window::Window;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Sources with a full window. Protocol 5 §3.
+pub(super) const MAX_LIVE: usize = 1024;
+/// Sources of which only the newest index is remembered, so that they can never use one twice.
+pub(super) const MAX_RETIRED: usize = 16 * 1024;
+
+type Map<V> = HashMap<u32, V, BuildHasherDefault<SsrcHasher>>;
+
+/// The window of every SSRC. When there are too many, the one unused longest keeps only its
+/// newest index and, if it comes back, begins behind that.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    slots: Map<u32>,
+    live: Vec<Source>,
+    retired: Map<u64>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    used: u64,
+    window: Window,
+}
+
+impl Sources {
+    /// Where the window of a source is, if it has one.
+    pub(super) fn get(&self, ssrc: u32) -> Option<usize> {
+        self.slots.get(&ssrc).map(|slot| *slot as usize)
+    }
+
+    pub(super) fn window(&self, slot: usize) -> &Window {
+        &self.live[slot].window
+    }
+
+    /// The window a source without one would begin with; `None` if there may be no more sources.
+    pub(super) fn fresh(&self, ssrc: u32) -> Option<Window> {
+        if let Some(end) = self.retired.get(&ssrc) {
+            return Some(Window::after(*end));
+        }
+        let full = self.live.len() >= MAX_LIVE && self.retired.len() >= MAX_RETIRED;
+        (!full).then(Window::default)
+    }
+
+    /// Marks an index as used; makes the window permanent if `slot` says that there is none yet.
+    pub(super) fn mark(&mut self, ssrc: u32, slot: Option<usize>, index: u64) {
+        let slot = match slot {
+            Some(slot) => slot,
+            None => match self.insert(ssrc) {
+                Some(slot) => slot,
+                None => return,
+            },
+        };
+        self.touch(slot).mark(index);
+    }
+
+    /// The window of a source, made when there is none; `None` if there may be no more sources.
+    pub(super) fn get_or_insert(&mut self, ssrc: u32) -> Option<&mut Window> {
+        let slot = match self.get(ssrc) {
+            Some(slot) => slot,
+            None => self.insert(ssrc)?,
+        };
+        Some(self.touch(slot))
+    }
+
+    fn touch(&mut self, slot: usize) -> &mut Window {
+        self.clock += 1;
+        let source = &mut self.live[slot];
+        source.used = self.clock;
+        &mut source.window
+    }
+
+    fn insert(&mut self, ssrc: u32) -> Option<usize> {
+        let window = self.fresh(ssrc)?;
+        self.retired.remove(&ssrc);
+        let source = Source {
+            ssrc,
+            used: self.clock,
+            window,
+        };
+        let slot = if self.live.len() < MAX_LIVE {
+            self.live.push(source);
+            self.live.len() - 1
+        } else {
+            let (oldest, _) = self
+                .live
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, source)| source.used)?;
+            let gone = std::mem::replace(&mut self.live[oldest], source);
+            self.slots.remove(&gone.ssrc);
+            self.retired.insert(gone.ssrc, gone.window.end());
+            oldest
+        };
+        self.slots.insert(ssrc, slot as u32);
+        Some(slot)
+    }
+}
+
+/// SSRCs reach a table only after authentication, and the tables are bounded, so that the hash
+/// need not resist an attacker: one multiplication (Fibonacci hashing).
+#[derive(Debug, Default)]
+pub(super) struct SsrcHasher(u64);
+
+impl Hasher for SsrcHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        let mixed = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_pushed_out_never_repeats_an_index() {
+        let mut sources = Sources::default();
+        sources.get_or_insert(7).unwrap().mark(100);
+        for ssrc in 1000..1000 + MAX_LIVE as u32 {
+            sources.get_or_insert(ssrc).unwrap().mark(1);
+        }
+        assert_eq!(sources.get(7), None);
+        assert_eq!(sources.live.len(), MAX_LIVE);
+        let window = sources.get_or_insert(7).unwrap();
+        assert!(!window.is_new(100) && !window.is_new(99) && window.is_new(101));
+    }
+
+    #[test]
+    fn there_is_an_end_to_new_sources() {
+        let mut sources = Sources::default();
+        let count = (MAX_LIVE + MAX_RETIRED) as u32;
+        for ssrc in 0..count {
+            assert!(sources.get_or_insert(ssrc).is_some());
+        }
+        assert!(sources.get_or_insert(count).is_none());
+        assert!(sources.fresh(count).is_none());
+        assert!(sources.get_or_insert(count - 1).is_some(), "a live one");
+        assert!(sources.get_or_insert(0).is_some(), "a retired one");
+    }
+}
