@@ -14,15 +14,24 @@
     clippy::cast_possible_truncation
 )]
 
+mod bits;
 mod error;
 mod header;
+mod keyframe;
 mod packet;
 mod template;
 
+pub mod av1;
+pub mod dependency;
+pub mod h264;
 pub mod rtcp;
+pub mod rtx;
 pub mod seq;
+pub mod vp8;
+pub mod vp9;
 
 pub use error::RtpError;
 pub use header::RtpHeader;
+pub use keyframe::is_keyframe;
 pub use packet::{Extensions, RtpPacket};
 pub use template::{ExtensionRules, HeaderTemplate};
