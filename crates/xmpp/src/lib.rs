@@ -19,8 +19,10 @@
 )]
 
 pub mod element;
+pub mod features;
 pub mod framing;
 mod jid;
+pub mod jingle;
 pub mod login;
 pub mod ns;
 pub mod session;
