@@ -28,6 +28,8 @@ pub enum RoomEvent {
     OccupantLeft {
         /// Who.
         id: EndpointId,
+        /// The session it was in by.
+        session: SessionId,
         /// How.
         reason: LeaveReason,
     },

@@ -34,7 +34,7 @@ pub fn operations(data: &[u8]) {
         Jid::parse("r@conference.meet.jitsi").expect("an address"),
     ]);
     let settings = Settings {
-        names: names.clone(),
+        names,
         focus_jid: Jid::parse("focus@auth.meet.jitsi/focus").expect("an address"),
         max_occupants: 5,
         history_messages: 4,

@@ -190,6 +190,7 @@ impl Room {
         self.forget_requests_of(&gone);
         self.emit(RoomEvent::OccupantLeft {
             id: id.clone(),
+            session: gone.session.clone(),
             reason,
         });
         if gone.is_moderator() {

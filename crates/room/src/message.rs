@@ -185,7 +185,7 @@ impl Room {
                 children,
                 bytes,
             };
-            let Room {
+            let Self {
                 history, settings, ..
             } = self;
             history.push(

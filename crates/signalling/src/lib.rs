@@ -1,1 +1,184 @@
-//! placeholder
+//! The XMPP door: WebSocket sessions, the directory of rooms, and one task for each room with its
+//! focus.
+//!
+//! ```text
+//!   browser ══ws══► session task ──Input (names its SessionId)──► room task ── Room ⇄ Focus
+//!                        ▲                                            │           │
+//!                        └────────── stanzas by SessionId ◄───────────┘           └──► Bus ──► bridge
+//! ```
+//!
+//! Sessions and rooms exchange plain values that name sessions and never hold them, so that a room
+//! may one day live on another node than its occupant's socket.
+//!
+//! **And when full?** A room's queue (1,024 inputs) makes its senders wait, and they stop reading
+//! their sockets. A session's queue (4,096 frames) makes nobody wait: a client that does not take
+//! its frames is closed and counted. So no two queues wait for each other.
+
+mod clock;
+mod directory;
+mod door;
+mod metrics;
+mod reader;
+mod room_task;
+mod services;
+mod session;
+mod sessions;
+
+use crate::directory::Directory;
+use crate::metrics::Metrics;
+use crate::sessions::Sessions;
+use althing_bus::Bus;
+use althing_model::NodeId;
+use althing_telemetry::Registry;
+use althing_xmpp::Jid;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long sessions, and then rooms, may take to end.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(800);
+
+/// What the door is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node.
+    pub node: NodeId,
+    /// The bridge that conferences are held on.
+    pub bridge: NodeId,
+    /// The XMPP domain, for instance `meet.jitsi`; it never follows the Host header.
+    pub domain: String,
+    /// What the focus says its version is.
+    pub version: String,
+    /// Sessions at once; further ones are answered 503.
+    pub max_sessions: usize,
+    /// Rooms at once; further ones are refused.
+    pub max_rooms: usize,
+    /// Occupants of one room.
+    pub max_occupants: usize,
+    /// The longest frame of a client, in bytes.
+    pub max_frame_bytes: usize,
+    /// Stanzas a client may send per second in the long run; a faster one is read more slowly.
+    pub stanzas_per_second: u32,
+    /// Stanzas a client may send at once.
+    pub stanza_burst: u32,
+    /// SSRCs one occupant may signal.
+    pub max_ssrcs: usize,
+    /// SSRC groups one occupant may signal.
+    pub max_ssrc_groups: usize,
+}
+
+impl Settings {
+    /// The defaults for a node that is its own bridge.
+    #[must_use]
+    pub fn new(node: NodeId, domain: impl Into<String>) -> Self {
+        Self {
+            bridge: node.clone(),
+            node,
+            domain: domain.into(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            max_sessions: 20_000,
+            max_rooms: 10_000,
+            max_occupants: 1_000,
+            max_frame_bytes: 256 * 1024,
+            stanzas_per_second: 100,
+            stanza_burst: 1_000,
+            max_ssrcs: 20,
+            max_ssrc_groups: 20,
+        }
+    }
+}
+
+/// Why the door did not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The domain is not one.
+    #[error("{0:?} is not an XMPP domain")]
+    Domain(String),
+}
+
+/// What every task of this crate knows.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) focus_jid: Jid,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) metrics: Metrics,
+    pub(crate) sessions: Sessions,
+    pub(crate) directory: Directory,
+    pub(crate) session_tasks: TaskTracker,
+    pub(crate) room_tasks: TaskTracker,
+    pub(crate) stop_sessions: CancellationToken,
+    pub(crate) stop_rooms: CancellationToken,
+}
+
+/// The running door.
+#[derive(Debug)]
+pub struct Signalling {
+    shared: Arc<Shared>,
+}
+
+impl Signalling {
+    /// Starts listening on the bus for what bridges say; must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] when the settings make no sense.
+    pub fn start(
+        settings: Settings,
+        bus: Arc<dyn Bus>,
+        registry: &mut Registry,
+    ) -> Result<Self, StartError> {
+        let focus_jid = Jid::from_parts(
+            Some("focus"),
+            &format!("auth.{}", settings.domain),
+            Some("focus"),
+        )
+        .map_err(|_| StartError::Domain(settings.domain.clone()))?;
+        let session_tasks = TaskTracker::new();
+        let room_tasks = TaskTracker::new();
+        let metrics = Metrics::register(registry, &session_tasks, &room_tasks);
+        let events = bus.subscribe(&althing_control::focus_subject(&settings.node));
+        let shared = Arc::new(Shared {
+            focus_jid,
+            bus,
+            metrics,
+            sessions: Sessions::default(),
+            directory: Directory::default(),
+            session_tasks,
+            room_tasks,
+            stop_sessions: CancellationToken::new(),
+            stop_rooms: CancellationToken::new(),
+            settings,
+        });
+        shared
+            .room_tasks
+            .spawn(directory::bridge_events(Arc::clone(&shared), events));
+        Ok(Self { shared })
+    }
+
+    /// The public routes: `/xmpp-websocket`, `/{tenant}/xmpp-websocket` and
+    /// `/conference-request/v1`. Requests carry an `Extension<ClientInfo>`.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        door::router(Arc::clone(&self.shared))
+    }
+
+    /// Tells every client that the server goes down, lets rooms end, and waits for all tasks, at
+    /// most about 1.6 s.
+    pub async fn shutdown(&self) {
+        let shared = &self.shared;
+        for (stop, tasks, what) in [
+            (&shared.stop_sessions, &shared.session_tasks, "sessions"),
+            (&shared.stop_rooms, &shared.room_tasks, "rooms"),
+        ] {
+            tasks.close();
+            stop.cancel();
+            if tokio::time::timeout(SHUTDOWN_PATIENCE, tasks.wait())
+                .await
+                .is_err()
+            {
+                tracing::warn!(what, left = tasks.len(), "tasks did not end in time");
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The HTTP side: handshakes, the keep-alive answer, the conference request.
+
+use crate::directory::{self, TooManyRooms};
+use crate::metrics::{Held, Reason};
+use crate::{Shared, services, session};
+use althing_model::ClientInfo;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// The longest body of a conference request, in bytes.
+const MAX_REQUEST: usize = 64 * 1024;
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/xmpp-websocket", get(websocket))
+        .route("/{tenant}/xmpp-websocket", get(websocket))
+        .route(
+            "/conference-request/v1",
+            post(conference_request).options(preflight),
+        )
+        .layer(DefaultBodyLimit::max(MAX_REQUEST))
+        .with_state(shared)
+}
+
+/// Pages of other origins embed meetings, and carry no credentials of ours.
+const ANY_ORIGIN: (HeaderName, HeaderValue) = (
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    HeaderValue::from_static("*"),
+);
+
+async fn websocket(
+    State(shared): State<Arc<Shared>>,
+    Extension(info): Extension<ClientInfo>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.protocols(["xmpp"]),
+        // A plain GET is how stock clients keep a proxy's session alive: only the status counts.
+        Err(_) if !headers.contains_key(header::UPGRADE) => {
+            return (StatusCode::OK, [ANY_ORIGIN], "").into_response();
+        }
+        Err(rejection) => return rejection.into_response(),
+    };
+    if upgrade.selected_protocol().is_none() {
+        shared.metrics.refuse(Reason::Subprotocol);
+        let text = "the WebSocket subprotocol xmpp is required\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
+    let held = Held::new(&shared.metrics.sessions);
+    let too_many = usize::try_from(shared.metrics.sessions.get())
+        .is_ok_and(|sessions| sessions > shared.settings.max_sessions);
+    if too_many || shared.stop_sessions.is_cancelled() {
+        shared.metrics.refuse(Reason::Sessions);
+        return (StatusCode::SERVICE_UNAVAILABLE, "no more sessions\n").into_response();
+    }
+    // Longer frames than a session takes are read a little way on, so that it can say so.
+    let max = shared.settings.max_frame_bytes.saturating_mul(2);
+    let tasks = shared.session_tasks.clone();
+    let span = tracing::info_span!("session");
+    upgrade
+        .max_message_size(max)
+        .max_frame_size(max)
+        .on_upgrade(move |socket| {
+            tasks.track_future(session::run(shared, info, socket, held).instrument(span))
+        })
+}
+
+async fn preflight() -> Response {
+    (
+        StatusCode::NO_CONTENT,
+        [
+            ANY_ORIGIN,
+            (
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                HeaderValue::from_static("POST, OPTIONS"),
+            ),
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                HeaderValue::from_static("Content-Type, Authorization"),
+            ),
+            (
+                header::ACCESS_CONTROL_MAX_AGE,
+                HeaderValue::from_static("86400"),
+            ),
+        ],
+    )
+        .into_response()
+}
+
+/// Protocol 1 §12.5.
+async fn conference_request(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let refuse = |status: StatusCode, text: &'static str| {
+        shared.metrics.refuse(Reason::Request);
+        (status, [ANY_ORIGIN], text).into_response()
+    };
+    let Ok(wanted) = serde_json::from_slice::<serde_json::Value>(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON\n");
+    };
+    let room = wanted.get("room").and_then(serde_json::Value::as_str);
+    let request = match services::conference_request(room, &shared.settings.domain) {
+        Ok(request) => request,
+        Err(text) => return refuse(StatusCode::BAD_REQUEST, text),
+    };
+    match directory::request_room(&shared, request.key).await {
+        Ok(_) => {
+            let mut answer = serde_json::json!({
+                "room": request.room,
+                "ready": true,
+                "focusJid": shared.focus_jid.bare().as_str(),
+                "properties": { "authentication": "false" },
+            });
+            if let Some(machine) = wanted.get("machineUid").filter(|m| m.is_string()) {
+                answer["machineUid"] = machine.clone();
+            }
+            ([ANY_ORIGIN], Json(answer)).into_response()
+        }
+        Err(TooManyRooms) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no more rooms on this server\n",
+        ),
+    }
+}

@@ -1,0 +1,312 @@
+//! The reading half of a session: frames in, stanzas to whoever they are for.
+
+use crate::clock::OsEntropy;
+use crate::directory::{self, RoomHandle, RoomKey, Target};
+use crate::metrics::Reason;
+use crate::room_task::RoomInput;
+use crate::sessions::{Outbox, Outgoing};
+use crate::{Shared, services};
+use althing_model::{ClientInfo, SessionId};
+use althing_room::Sender;
+use althing_xmpp::framing::StreamCondition;
+use althing_xmpp::session::{AuthRequest, AuthSuccess, CloseReason, Output, Session};
+use althing_xmpp::stanza::{Condition, IqType, Kind, refuse};
+use althing_xmpp::{Element, Jid, ns};
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// No frame of any kind for this long: the client is gone. It is pinged every 10 s.
+const SILENCE: Duration = Duration::from_secs(30);
+/// A client that has no address by then is let go.
+const LOGIN: Duration = Duration::from_secs(30);
+/// How many rooms one session may be in.
+const MAX_ROOMS: usize = 16;
+
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    id: SessionId,
+    info: ClientInfo,
+    session: Session,
+    jid: Option<Jid>,
+    outbox: Outbox,
+    rooms: HashMap<RoomKey, RoomHandle>,
+    bucket: Bucket,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        id: SessionId,
+        info: ClientInfo,
+        session: Session,
+        outbox: Outbox,
+    ) -> Self {
+        let bucket = Bucket::new(
+            shared.settings.stanzas_per_second,
+            shared.settings.stanza_burst,
+        );
+        Self {
+            shared,
+            id,
+            info,
+            session,
+            jid: None,
+            outbox,
+            rooms: HashMap::new(),
+            bucket,
+        }
+    }
+
+    /// Reads until the stream or the socket ends.
+    pub(crate) async fn run(&mut self, socket: &mut SplitStream<WebSocket>) {
+        let login = Instant::now() + LOGIN;
+        while !self.session.is_closed() {
+            let mut deadline = Instant::now() + SILENCE;
+            if self.jid.is_none() {
+                deadline = deadline.min(login);
+            }
+            let message = tokio::select! {
+                message = tokio::time::timeout_at(deadline, socket.next()) => message,
+                () = self.shared.stop_sessions.cancelled() => {
+                    return self.end(StreamCondition::SystemShutdown);
+                }
+                () = self.outbox.overflow.cancelled() => return,
+            };
+            match message {
+                Err(_) if self.jid.is_none() => {
+                    self.shared.metrics.refuse(Reason::Login);
+                    return self.end(StreamCondition::ConnectionTimeout);
+                }
+                Err(_) => {
+                    self.shared.metrics.refuse(Reason::Silent);
+                    return self.end(StreamCondition::ConnectionTimeout);
+                }
+                Ok(None | Some(Ok(Message::Close(_)))) => return,
+                Ok(Some(Err(error))) => {
+                    // Too long, or not WebSocket at all; a lost connection ends here as well.
+                    tracing::debug!(%error, "socket ended");
+                    self.shared.metrics.refuse(Reason::Stream);
+                    return self.end(StreamCondition::PolicyViolation);
+                }
+                Ok(Some(Ok(Message::Text(text)))) => self.frame(text.as_str()).await,
+                Ok(Some(Ok(Message::Binary(_)))) => {
+                    self.shared.metrics.refuse(Reason::Binary);
+                    return self.end(StreamCondition::BadFormat);
+                }
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+            }
+        }
+    }
+
+    /// Tells every room that the session is gone.
+    pub(crate) async fn leave(self) {
+        for room in self.rooms.into_values() {
+            let input = althing_room::Input::SessionEnded {
+                session: self.id.clone(),
+            };
+            // A room that has ended meanwhile has no occupants to take out.
+            room.inputs.send(RoomInput::Room(input)).await.ok();
+        }
+    }
+
+    fn end(&mut self, condition: StreamCondition) {
+        self.session.end(condition, &mut OsEntropy);
+        while let Some(output) = self.session.poll() {
+            if let Output::Frame(frame) = output {
+                self.push(Outgoing::Frame(frame));
+            }
+        }
+    }
+
+    fn push(&self, outgoing: Outgoing) {
+        self.outbox.push(outgoing, &self.shared.metrics);
+    }
+
+    fn answer(&self, stanza: &Element) {
+        self.push(Outgoing::Stanza(stanza.to_xml().into()));
+    }
+
+    async fn frame(&mut self, text: &str) {
+        if let Some(wait) = self.bucket.take() {
+            // Not reading is the refusal: the client's own socket fills up.
+            tokio::time::sleep(wait).await;
+        }
+        self.session.handle_frame(text, &mut OsEntropy);
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Frame(frame) => self.push(Outgoing::Frame(frame)),
+                Output::Authenticate(AuthRequest::Anonymous) => self
+                    .session
+                    .authenticated(Ok(AuthSuccess::default()), &mut OsEntropy),
+                Output::Bound { jid } => {
+                    self.jid = Some(jid);
+                    tracing::debug!("session bound");
+                }
+                Output::Stanza(stanza) => {
+                    self.shared.metrics.stanzas_received.inc();
+                    tracing::debug!(
+                        stanza = stanza.name(),
+                        kind = stanza.attr("type"),
+                        "received"
+                    );
+                    self.stanza(stanza).await;
+                }
+                Output::Close(reason) => {
+                    if let CloseReason::Error(condition) = reason {
+                        self.shared.metrics.refuse(Reason::Stream);
+                        tracing::debug!(condition = condition.as_str(), "stream error");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn stanza(&mut self, stanza: Element) {
+        let Some(jid) = self.jid.clone() else { return };
+        let domain = self.shared.settings.domain.as_str();
+        let to = match stanza.attr("to").map(Jid::parse) {
+            None => None,
+            Some(Ok(to)) => Some(to),
+            Some(Err(_)) => return,
+        };
+        let Some(to) = to else {
+            return self.to_domain(stanza).await;
+        };
+        match RoomKey::classify(&to, domain) {
+            Target::Room(key) => self.to_room(key, jid, stanza).await,
+            Target::RoomService => self.answer_request(&stanza, services::room_service_iq),
+            Target::Other if to.node().is_none() && to.domain() == domain => {
+                self.to_domain(stanza).await;
+            }
+            Target::Other if self.is_focus(&to) => self.to_focus(&stanza).await,
+            Target::Other => self.answer_request(&stanza, services::unavailable),
+        }
+    }
+
+    /// `focus.<domain>`, or the focus's own address with or without resource.
+    fn is_focus(&self, to: &Jid) -> bool {
+        let proxy = to.node().is_none()
+            && to.domain().strip_prefix("focus.") == Some(self.shared.settings.domain.as_str());
+        proxy || to.bare() == self.shared.focus_jid.bare()
+    }
+
+    fn answer_request(&self, stanza: &Element, answer: impl FnOnce(&Element) -> Element) {
+        if IqType::of(stanza).is_some_and(IqType::is_request) {
+            self.answer(&answer(stanza));
+        }
+    }
+
+    async fn to_domain(&mut self, stanza: Element) {
+        match Kind::of(&stanza) {
+            Some(Kind::Iq) => self.answer_request(&stanza, services::domain_iq),
+            Some(Kind::Presence) if stanza.attr("type") == Some("unavailable") => {
+                let status = stanza.child("status", ns::CLIENT).map(Element::text);
+                for (_, room) in std::mem::take(&mut self.rooms) {
+                    let input = althing_room::Input::SessionLeaves {
+                        session: self.id.clone(),
+                        status: status.clone(),
+                    };
+                    room.inputs.send(RoomInput::Room(input)).await.ok();
+                }
+            }
+            Some(Kind::Presence | Kind::Message) | None => {}
+        }
+    }
+
+    async fn to_focus(&self, stanza: &Element) {
+        let Some(payload) = services::conference_payload(stanza) else {
+            return self.answer_request(stanza, services::unavailable);
+        };
+        let domain = &self.shared.settings.domain;
+        let request = match services::conference_request(payload.attr("room"), domain) {
+            Ok(request) => request,
+            Err(text) => {
+                self.shared.metrics.refuse(Reason::Request);
+                return self.answer(&refuse(stanza, Condition::BadRequest, Some(text)));
+            }
+        };
+        let reply = match directory::request_room(&self.shared, request.key).await {
+            Ok(_) => services::conference_ready(stanza, &request.room, &self.shared.focus_jid),
+            Err(directory::TooManyRooms) => refuse(
+                stanza,
+                Condition::ResourceConstraint,
+                Some("no more rooms on this server"),
+            ),
+        };
+        self.answer(&reply);
+    }
+
+    async fn to_room(&mut self, key: RoomKey, jid: Jid, stanza: Element) {
+        self.rooms.retain(|_, room| !room.inputs.is_closed());
+        let known = self.rooms.get(&key).cloned();
+        let joins = Kind::of(&stanza) == Some(Kind::Presence) && stanza.attr("type").is_none();
+        let room = match known {
+            Some(room) => Some(room),
+            None if joins && self.rooms.len() >= MAX_ROOMS => {
+                let refusal = refuse(
+                    &stanza,
+                    Condition::ResourceConstraint,
+                    Some("a session is in 16 rooms at most"),
+                );
+                return self.answer(&refusal);
+            }
+            None => self.shared.directory.find(&key),
+        };
+        let Some(room) = room else {
+            if let Some(refusal) = services::no_such_room(&stanza) {
+                self.answer(&refusal);
+            }
+            return;
+        };
+        if joins {
+            self.rooms.insert(key, room.clone());
+        }
+        let input = althing_room::Input::Stanza {
+            sender: Sender {
+                session: self.id.clone(),
+                jid,
+                origin: self.info.origin.clone(),
+            },
+            stanza,
+        };
+        if let Err(unsent) = room.inputs.send(RoomInput::Room(input)).await
+            && let RoomInput::Room(althing_room::Input::Stanza { stanza, .. }) = unsent.0
+            && let Some(refusal) = services::no_such_room(&stanza)
+        {
+            self.answer(&refusal);
+        }
+    }
+}
+
+/// A token bucket: so many stanzas at once, so many per second in the long run.
+#[derive(Debug)]
+struct Bucket {
+    interval: Duration,
+    burst: Duration,
+    /// When the bucket would be full again.
+    full_at: Instant,
+}
+
+impl Bucket {
+    fn new(per_second: u32, burst: u32) -> Self {
+        let interval = Duration::from_secs(1) / per_second.max(1);
+        Self {
+            interval,
+            burst: interval * burst.max(1),
+            full_at: Instant::now(),
+        }
+    }
+
+    /// Takes one token; how long to wait for it, if it is not there yet.
+    fn take(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        self.full_at = self.full_at.max(now) + self.interval;
+        let ahead = self.full_at - now;
+        (ahead > self.burst).then(|| ahead - self.burst)
+    }
+}

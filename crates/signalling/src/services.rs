@@ -1,0 +1,154 @@
+//! What the domain itself answers: ping, discovery, external services, the conference request.
+//! Plain functions from a stanza to its answer.
+
+use crate::directory::{RoomKey, Target};
+use althing_xmpp::stanza::{
+    Condition, ErrorType, IqType, Kind, error_reply, payload, refuse, result_reply,
+};
+use althing_xmpp::{Element, Jid, ns};
+
+/// A readable conference request (protocol 1 §12.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConferenceRequest {
+    /// The room address as the client wrote it.
+    pub(crate) room: String,
+    pub(crate) key: RoomKey,
+}
+
+/// The room a conference request is about.
+///
+/// # Errors
+/// Why it makes no sense, for a person.
+pub(crate) fn conference_request(
+    room: Option<&str>,
+    domain: &str,
+) -> Result<ConferenceRequest, &'static str> {
+    let room = room.ok_or("the room is missing")?;
+    let jid = Jid::parse(room).map_err(|_| "the room is not an address")?;
+    if jid.is_full() {
+        return Err("the room is not a bare address");
+    }
+    match RoomKey::classify(&jid, domain) {
+        Target::Room(key) => Ok(ConferenceRequest {
+            room: room.to_owned(),
+            key,
+        }),
+        Target::RoomService | Target::Other => Err("the room is not one of this server"),
+    }
+}
+
+/// Whether an IQ to the focus's own addresses asks for a conference; its `room` attribute.
+pub(crate) fn conference_payload(stanza: &Element) -> Option<&Element> {
+    payload(stanza)
+        .filter(|p| p.is("conference", ns::FOCUS) && IqType::of(stanza) == Some(IqType::Set))
+}
+
+/// The answer once the focus is in the room.
+pub(crate) fn conference_ready(request: &Element, room: &str, focus: &Jid) -> Element {
+    let property = Element::new("property", ns::FOCUS)
+        .with_attr("name", "authentication")
+        .with_attr("value", "false");
+    result_reply(request).with_child(
+        Element::new("conference", ns::FOCUS)
+            .with_attr("room", room)
+            .with_attr("ready", "true")
+            .with_attr("focusjid", focus.bare().as_str())
+            .with_child(property),
+    )
+}
+
+/// The domain's own answer to an IQ request; anything it does not know is `service-unavailable`.
+pub(crate) fn domain_iq(stanza: &Element) -> Element {
+    let get = IqType::of(stanza) == Some(IqType::Get);
+    match payload(stanza) {
+        Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
+        Some(p) if get && p.is("query", ns::DISCO_INFO) && p.attr("node").is_none() => {
+            result_reply(stanza).with_child(domain_information())
+        }
+        Some(p) if get && p.is("query", ns::DISCO_ITEMS) => {
+            result_reply(stanza).with_child(Element::new("query", ns::DISCO_ITEMS))
+        }
+        Some(p) if get && p.name() == "services" && is_external_services(p) => {
+            // None yet; an error would only make clients ask again in the older way.
+            result_reply(stanza).with_child(Element::new("services", p.namespace()))
+        }
+        Some(p) if !get && p.is("session", ns::SESSION) => result_reply(stanza),
+        _ => unavailable(stanza),
+    }
+}
+
+fn is_external_services(element: &Element) -> bool {
+    element.ns() == ns::EXTDISCO_2 || element.ns() == ns::EXTDISCO_1
+}
+
+/// Identities are only those of components that are there: clients switch features on by them.
+fn domain_information() -> Element {
+    let mut query = Element::new("query", ns::DISCO_INFO).with_child(
+        Element::new("identity", ns::DISCO_INFO)
+            .with_attr("category", "server")
+            .with_attr("type", "im")
+            .with_attr("name", "Althing"),
+    );
+    for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO_2] {
+        query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
+    }
+    query
+}
+
+/// A room service's answer about itself; its rooms are not listed.
+pub(crate) fn room_service_iq(stanza: &Element) -> Element {
+    let get = IqType::of(stanza) == Some(IqType::Get);
+    match payload(stanza) {
+        Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
+        Some(p) if get && p.is("query", ns::DISCO_ITEMS) => {
+            result_reply(stanza).with_child(Element::new("query", ns::DISCO_ITEMS))
+        }
+        Some(p) if get && p.is("query", ns::DISCO_INFO) => {
+            let mut query = Element::new("query", ns::DISCO_INFO).with_child(
+                Element::new("identity", ns::DISCO_INFO)
+                    .with_attr("category", "conference")
+                    .with_attr("type", "text")
+                    .with_attr("name", "Althing rooms"),
+            );
+            for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC] {
+                query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
+            }
+            result_reply(stanza).with_child(query)
+        }
+        _ => unavailable(stanza),
+    }
+}
+
+pub(crate) fn unavailable(stanza: &Element) -> Element {
+    refuse(stanza, Condition::ServiceUnavailable, None)
+}
+
+/// What a stanza to a room that is not there is answered, if anything (protocol 1 §16: clients
+/// repeat request and join on exactly this text).
+pub(crate) fn no_such_room(stanza: &Element) -> Option<Element> {
+    let kind = stanza.attr("type");
+    match Kind::of(stanza)? {
+        Kind::Presence if kind.is_none() => {
+            let mut reply = error_reply(
+                stanza,
+                Condition::NotAllowed,
+                ErrorType::Cancel,
+                Some("Room creation is restricted"),
+                None,
+            );
+            reply.push(Element::new("x", ns::MUC));
+            Some(reply)
+        }
+        Kind::Iq if IqType::of(stanza).is_some_and(IqType::is_request) => Some(refuse(
+            stanza,
+            Condition::ItemNotFound,
+            Some("no such room"),
+        )),
+        Kind::Message if kind != Some("error") => Some(refuse(
+            stanza,
+            Condition::ItemNotFound,
+            Some("no such room"),
+        )),
+        Kind::Presence | Kind::Iq | Kind::Message => None,
+    }
+}

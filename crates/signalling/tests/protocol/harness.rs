@@ -1,0 +1,328 @@
+use althing_bus::{Bus, InProcess};
+use althing_control::{
+    Allocated, BridgeReply, BridgeRequest, Candidate, CandidateType, ChannelAddress, Fingerprint,
+    LocalTransport,
+};
+use althing_model::{ClientInfo, NodeId, Origin, Secret};
+use althing_signalling::{Settings, Signalling};
+use althing_telemetry::Registry;
+use althing_xmpp::{Element, Jid, Limits, ns, parse};
+use axum::Extension;
+use futures_util::{SinkExt, StreamExt};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+pub(crate) const DOMAIN: &str = "meet.jitsi";
+pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
+/// Longer than anything takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running door with what it needs around it.
+pub(crate) struct House {
+    pub(crate) signalling: Arc<Signalling>,
+    pub(crate) address: SocketAddr,
+    pub(crate) requests: Arc<Mutex<Vec<BridgeRequest>>>,
+    pub(crate) bus: InProcess,
+    registry: Registry,
+    _tasks: JoinSet<()>,
+}
+
+pub(crate) fn node() -> NodeId {
+    NodeId::new("n1").unwrap()
+}
+
+/// An honest double: it hands out transports, keeps what it was asked, and carries no media.
+fn answer(request: &BridgeRequest) -> BridgeReply {
+    match request {
+        BridgeRequest::Allocate(allocate) => BridgeReply::Allocated(Box::new(Allocated {
+            node: node(),
+            transport: LocalTransport {
+                ufrag: "uf".into(),
+                password: Secret::new("bridge-password-0123456789"),
+                fingerprint: Fingerprint {
+                    algorithm: "sha-256".into(),
+                    value: ["AB"; 32].join(":"),
+                },
+                candidates: vec![Candidate {
+                    foundation: "1".into(),
+                    priority: 2_130_706_431,
+                    address: "192.0.2.10:10000".parse().unwrap(),
+                    kind: CandidateType::Host,
+                    related: None,
+                }],
+            },
+            channel: ChannelAddress {
+                path: format!(
+                    "/colibri-ws/n1/{}/{}",
+                    allocate.conference, allocate.endpoint
+                ),
+                password: Secret::new("channel-password"),
+            },
+        })),
+        _ => BridgeReply::Done,
+    }
+}
+
+impl House {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let bus = InProcess::new();
+        let mut tasks = JoinSet::new();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let mut asked = bus.subscribe(&althing_control::bridge_subject(&node()));
+        let kept = Arc::clone(&requests);
+        tasks.spawn(async move {
+            while let Some(delivery) = asked.next().await {
+                let request = althing_control::decode(&delivery.payload).unwrap();
+                let reply = answer(&request);
+                kept.lock().unwrap().push(request);
+                if let Some(to) = delivery.reply {
+                    to.send(althing_control::encode(&reply).into());
+                }
+            }
+        });
+        let mut registry = althing_telemetry::registry("0");
+        let mut settings = Settings::new(node(), DOMAIN);
+        change(&mut settings);
+        let signalling =
+            Arc::new(Signalling::start(settings, Arc::new(bus.clone()), &mut registry).unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let info = ClientInfo {
+            address: address.ip(),
+            origin: Origin {
+                secure: true,
+                authority: "door.example:8443".into(),
+            },
+        };
+        let app = signalling.router().layer(Extension(info));
+        tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            signalling,
+            address,
+            requests,
+            bus,
+            registry,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address)
+    }
+
+    pub(crate) async fn socket(&self, path: &str) -> Socket {
+        let mut request = self.url(path).into_client_request().unwrap();
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", "xmpp".parse().unwrap());
+        let (ws, response) = connect_async(request).await.unwrap();
+        assert_eq!(response.headers()["sec-websocket-protocol"], "xmpp");
+        Socket { ws }
+    }
+
+    /// A bound client.
+    pub(crate) async fn client(&self) -> Client {
+        let mut socket = self.socket("/xmpp-websocket?room=demo").await;
+        let jid = socket.log_in().await;
+        Client {
+            nick: jid.node().unwrap()[..8].to_owned(),
+            jid,
+            socket,
+            ids: 0,
+        }
+    }
+
+    /// A client that asked for the conference and joined, with everything up to the subject read.
+    pub(crate) async fn joined(&self, room: &str) -> (Client, Vec<Element>) {
+        let mut client = self.client().await;
+        client.request_conference(room).await;
+        let heard = client.join(room).await;
+        (client, heard)
+    }
+
+    /// The value of a metric line, for instance `sessions`.
+    pub(crate) fn metric(&self, name: &str) -> i64 {
+        let page = althing_telemetry::encode(&self.registry);
+        let line = format!("althing_signalling_{name} ");
+        page.lines()
+            .find_map(|l| l.strip_prefix(&line))
+            .unwrap_or_else(|| panic!("{line} is missing in\n{page}"))
+            .parse()
+            .unwrap()
+    }
+
+    /// Waits until the metric has the value; every change it waits for is caused by a task that is
+    /// ready to run, so giving way to it is enough.
+    pub(crate) async fn until_metric(&self, name: &str, value: i64) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while self.metric(name) != value {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(
+            waited.await.is_ok(),
+            "{name} is {}, expected {value}",
+            self.metric(name)
+        );
+    }
+}
+
+pub(crate) struct Socket {
+    pub(crate) ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket {
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.ws.send(Message::text(text.into())).await.unwrap();
+    }
+
+    /// The next text frame; `None` when the socket is closed.
+    pub(crate) async fn frame(&mut self) -> Option<String> {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.ws.next().await {
+                    Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(
+                        Ok(Message::Close(_))
+                        | Err(Error::ConnectionClosed | Error::Protocol(_) | Error::Io(_)),
+                    )
+                    | None => return None,
+                    other => panic!("unexpected {other:?}"),
+                }
+            }
+        })
+        .await
+        .expect("a frame in time")
+    }
+
+    pub(crate) async fn expect(&mut self) -> Element {
+        let frame = self.frame().await.expect("a frame rather than the end");
+        parse(&frame, &Limits::default()).unwrap_or_else(|e| panic!("{e}: {frame}"))
+    }
+
+    pub(crate) async fn open(&mut self) {
+        self.send(format!(
+            r#"<open xmlns="urn:ietf:params:xml:ns:xmpp-framing" to="{DOMAIN}" version="1.0"/>"#
+        ))
+        .await;
+        let open = self.frame().await.unwrap();
+        assert!(open.starts_with("<open "), "{open}");
+        assert!(open.contains(r#"version="1.0""#), "{open}");
+    }
+
+    pub(crate) async fn log_in(&mut self) -> Jid {
+        self.open().await;
+        let features = self.frame().await.unwrap();
+        assert!(
+            features.contains("<mechanism>ANONYMOUS</mechanism>"),
+            "{features}"
+        );
+        self.send(r#"<auth xmlns="urn:ietf:params:xml:ns:xmpp-sasl" mechanism="ANONYMOUS"/>"#)
+            .await;
+        assert_eq!(
+            self.frame().await.unwrap(),
+            r#"<success xmlns="urn:ietf:params:xml:ns:xmpp-sasl"/>"#
+        );
+        self.open().await;
+        let features = self.frame().await.unwrap();
+        assert!(
+            features.contains("urn:ietf:params:xml:ns:xmpp-bind"),
+            "{features}"
+        );
+        assert!(!features.contains("urn:xmpp:sm:3"), "{features}");
+        self.send(r#"<iq type="set" id="_bind_auth_2" xmlns="jabber:client"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></iq>"#).await;
+        let bound = self.expect().await;
+        assert_eq!(bound.attr("id"), Some("_bind_auth_2"));
+        let jid = bound
+            .child("bind", ns::BIND)
+            .unwrap()
+            .child("jid", ns::BIND)
+            .unwrap()
+            .text();
+        Jid::parse(&jid).unwrap()
+    }
+}
+
+pub(crate) struct Client {
+    pub(crate) socket: Socket,
+    pub(crate) jid: Jid,
+    pub(crate) nick: String,
+    ids: u64,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.socket.send(text).await;
+    }
+
+    pub(crate) async fn expect(&mut self) -> Element {
+        self.socket.expect().await
+    }
+
+    /// Sends an IQ and waits for its answer; what comes before it is kept in `skipped`.
+    pub(crate) async fn ask(&mut self, kind: &str, to: Option<&str>, payload: &str) -> Element {
+        self.ids += 1;
+        let id = format!("q{}", self.ids);
+        let to = to.map(|to| format!(r#" to="{to}""#)).unwrap_or_default();
+        self.send(format!(
+            r#"<iq xmlns="jabber:client" type="{kind}" id="{id}"{to}>{payload}</iq>"#
+        ))
+        .await;
+        self.until(|e| e.name() == "iq" && e.attr("id") == Some(&id))
+            .await
+    }
+
+    /// Reads on until a stanza fits, passing over others.
+    pub(crate) async fn until(&mut self, fits: impl Fn(&Element) -> bool) -> Element {
+        loop {
+            let element = self.expect().await;
+            if fits(&element) {
+                return element;
+            }
+        }
+    }
+
+    pub(crate) async fn request_conference(&mut self, room: &str) -> Element {
+        let payload = format!(
+            r#"<conference xmlns="http://jitsi.org/protocol/focus" room="{room}" machine-uid="m1"><property name="rtcstatsEnabled" value="false"/></conference>"#
+        );
+        let reply = self
+            .ask("set", Some(&format!("focus.{DOMAIN}")), &payload)
+            .await;
+        assert_eq!(reply.attr("type"), Some("result"), "{}", reply.to_xml());
+        reply
+    }
+
+    pub(crate) fn join_stanza(&self, room: &str) -> String {
+        format!(
+            r#"<presence xmlns="jabber:client" to="{room}/{}"><x xmlns="http://jabber.org/protocol/muc"/><nick xmlns="http://jabber.org/protocol/nick">Ada</nick></presence>"#,
+            self.nick
+        )
+    }
+
+    /// Joins and reads up to the subject.
+    pub(crate) async fn join(&mut self, room: &str) -> Vec<Element> {
+        self.send(self.join_stanza(room)).await;
+        let mut heard = Vec::new();
+        loop {
+            let element = self.expect().await;
+            assert_ne!(element.attr("type"), Some("error"), "{}", element.to_xml());
+            let last = element.child_named("subject").is_some();
+            heard.push(element);
+            if last {
+                return heard;
+            }
+        }
+    }
+}
