@@ -24,6 +24,9 @@ const MAX_USERNAME: usize = 128;
 /// How long a path may take to be found, and how long checks may go unanswered (RFC 7675 §5.1).
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the selected path must have been silent before media on another may move it.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// What connectivity checks led to.
 #[derive(Debug)]
 pub(crate) enum IceOutput {
@@ -53,6 +56,8 @@ pub(crate) struct Ice {
     new_paths: Allowance,
     early: Vec<(Path, Vec<u8>)>,
     selected: Option<Path>,
+    /// When something authentic last came by the selected path.
+    heard: Instant,
     /// When patience ends, once the other side is known.
     deadline: Option<Instant>,
     outputs: VecDeque<IceOutput>,
@@ -74,6 +79,7 @@ impl Ice {
             new_paths: Allowance::new(now),
             early: Vec::new(),
             selected: None,
+            heard: now,
             deadline: None,
             outputs: VecDeque::new(),
         }
@@ -147,6 +153,26 @@ impl Ice {
         self.selected == Some(path) || self.paths.contains(&path)
     }
 
+    /// Authenticated media came by a known path. When the selected one has fallen silent (a NAT
+    /// has rebound, a phone has changed networks) our media follows theirs, long before unanswered
+    /// checks make the agent choose anew: but only to where an answered check has led.
+    pub(crate) fn hear(&mut self, now: Instant, path: Path) {
+        if self.selected == Some(path) {
+            self.heard = now;
+        } else if now.saturating_duration_since(self.heard) > SILENCE
+            && self.agent.has_viable_remote_candidate(path.remote)
+        {
+            self.select(now, path);
+        }
+    }
+
+    fn select(&mut self, now: Instant, path: Path) {
+        self.heard = now;
+        if self.selected.replace(path) != Some(path) {
+            self.outputs.push_back(IceOutput::Selected(path));
+        }
+    }
+
     pub(crate) const fn selected(&self) -> Option<Path> {
         self.selected
     }
@@ -175,6 +201,9 @@ impl Ice {
             return Err(DropReason::StunRefused);
         }
         let message = StunMessage::parse(datagram).map_err(|_| DropReason::StunMalformed)?;
+        if self.selected == Some(path) {
+            self.heard = now;
+        }
         match claimed.class {
             Class::Request => self.handle_request(now, path, datagram, message),
             Class::Response => self.handle_response(now, path, message),
@@ -300,9 +329,7 @@ impl Ice {
                     local: source,
                     remote: destination,
                 };
-                if self.selected.replace(path) != Some(path) {
-                    self.outputs.push_back(IceOutput::Selected(path));
-                }
+                self.select(now, path);
             }
         }
         while let Some(transmit) = self.agent.poll_transmit() {

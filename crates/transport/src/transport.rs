@@ -18,8 +18,8 @@ const MAX_DTLS_DATAGRAM: usize = 2048;
 /// One WebRTC endpoint: ICE, DTLS and SRTP.
 ///
 /// `handle_*` and `set_*` take the world in; then drain [`poll`](Self::poll) and ask
-/// [`next_timeout`](Self::next_timeout). RTP and RTCP alone change neither, so that after a
-/// [`Received::Rtp`] neither need be asked.
+/// [`next_timeout`](Self::next_timeout). Both are cheap; after RTP and RTCP there is nearly always
+/// nothing to poll, and the timeout stays.
 #[derive(Debug)]
 pub struct Transport {
     certificate: Arc<Certificate>,
@@ -140,6 +140,12 @@ impl Transport {
         match opened {
             Ok(length) => {
                 self.last_activity = now;
+                if self.ice.selected() != Some(path) {
+                    self.ice.hear(now, path);
+                    self.advance(now);
+                } else {
+                    self.ice.hear(now, path);
+                }
                 let plain = &mut datagram[..length];
                 match media {
                     Media::Rtp => Received::Rtp(plain),
@@ -209,7 +215,7 @@ impl Transport {
         self.timeout
     }
 
-    /// What is to be done; call it until `None` after anything but RTP and RTCP.
+    /// What is to be done; call it until `None` after anything else.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }

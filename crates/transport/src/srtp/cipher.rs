@@ -201,6 +201,13 @@ pub(super) struct Gcm {
     rtcp: GcmKey,
 }
 
+impl Gcm {
+    #[cfg(test)]
+    pub(super) const fn new(rtp: GcmKey, rtcp: GcmKey) -> Self {
+        Self { rtp, rtcp }
+    }
+}
+
 pub(super) struct GcmKey {
     key: LessSafeKey,
     salt: [u8; 12],
@@ -254,6 +261,13 @@ impl GcmKey {
 pub(super) struct Cm {
     rtp: CmKey,
     rtcp: CmKey,
+}
+
+impl Cm {
+    #[cfg(test)]
+    pub(super) const fn new(rtp: CmKey, rtcp: CmKey) -> Self {
+        Self { rtp, rtcp }
+    }
 }
 
 #[derive(Debug)]
