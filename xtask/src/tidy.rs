@@ -22,8 +22,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bus", &[]),
     ("store", &[]),
     ("telemetry", &[]),
-    ("signalling", &["xmpp", "control", "room", "focus", "bus", "telemetry"]),
-    ("bridge", &["colibri", "control", "rtp", "forwarding", "transport", "bus", "telemetry"]),
+    (
+        "signalling",
+        &["xmpp", "control", "room", "focus", "bus", "telemetry"],
+    ),
+    (
+        "bridge",
+        &[
+            "colibri",
+            "control",
+            "rtp",
+            "forwarding",
+            "transport",
+            "bus",
+            "telemetry",
+        ],
+    ),
     ("http", &["telemetry"]),
     ("client", &["xmpp", "colibri", "rtp", "transport"]),
     ("load", &["client"]),
@@ -32,20 +46,53 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bridge", "bus", "client", "config", "control", "http", "load", "signalling", "store",
-            "telemetry", "transport",
+            "bridge",
+            "bus",
+            "client",
+            "config",
+            "control",
+            "http",
+            "load",
+            "signalling",
+            "store",
+            "telemetry",
+            "transport",
         ],
     ),
 ];
 
 /// Crates that decide and do nothing: no runtime, socket, file, clock or randomness of their own.
-const CORES: &[&str] =
-    &["model", "xmpp", "colibri", "control", "rtp", "room", "focus", "forwarding", "transport"];
+const CORES: &[&str] = &[
+    "model",
+    "xmpp",
+    "colibri",
+    "control",
+    "rtp",
+    "room",
+    "focus",
+    "forwarding",
+    "transport",
+];
 
 /// What would make a core a shell.
 const NOT_IN_CORES: &[&str] = &[
-    "tokio", "tokio-util", "mio", "nix", "socket2", "quinn-udp", "axum", "hyper", "hyper-util", "getrandom",
-    "if-addrs", "rustls", "tokio-rustls", "tokio-tungstenite", "futures-util", "tempfile", "uuid",
+    "tokio",
+    "tokio-util",
+    "mio",
+    "nix",
+    "socket2",
+    "quinn-udp",
+    "axum",
+    "hyper",
+    "hyper-util",
+    "getrandom",
+    "if-addrs",
+    "rustls",
+    "tokio-rustls",
+    "tokio-tungstenite",
+    "futures-util",
+    "tempfile",
+    "uuid",
 ];
 
 /// External crates with one owner (HOUSE-STYLE, dependencies).
@@ -90,7 +137,10 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     bail!("{} findings", findings.len());
 }
 
-#[expect(clippy::print_stdout, reason = "this program talks to a person in a terminal")]
+#[expect(
+    clippy::print_stdout,
+    reason = "this program talks to a person in a terminal"
+)]
 fn say(line: &str) {
     println!("{line}");
 }
@@ -108,10 +158,16 @@ fn manifests(root: &Path) -> Result<BTreeMap<String, Manifest>> {
         if !file.is_file() {
             continue;
         }
-        let name = path.file_name().and_then(|n| n.to_str()).context("a crate folder's name")?;
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .context("a crate folder's name")?;
         let text = std::fs::read_to_string(&file)?;
         let table: toml::Table = text.parse().with_context(|| file.display().to_string())?;
-        let mut manifest = Manifest { ours: BTreeSet::new(), theirs: BTreeSet::new() };
+        let mut manifest = Manifest {
+            ours: BTreeSet::new(),
+            theirs: BTreeSet::new(),
+        };
         let dependencies = table.get("dependencies").and_then(toml::Value::as_table);
         for dependency in dependencies.into_iter().flat_map(|t| t.keys()) {
             match dependency.strip_prefix("althing-") {
@@ -127,7 +183,9 @@ fn manifests(root: &Path) -> Result<BTreeMap<String, Manifest>> {
 fn directions(manifests: &BTreeMap<String, Manifest>, findings: &mut Vec<String>) {
     for (name, manifest) in manifests {
         let Some((_, allowed)) = MAY_USE.iter().find(|(n, _)| n == name) else {
-            findings.push(format!("crate {name} has no line in xtask/src/tidy.rs MAY_USE"));
+            findings.push(format!(
+                "crate {name} has no line in xtask/src/tidy.rs MAY_USE"
+            ));
             continue;
         };
         for used in &manifest.ours {
@@ -139,8 +197,15 @@ fn directions(manifests: &BTreeMap<String, Manifest>, findings: &mut Vec<String>
 }
 
 fn cores(manifests: &BTreeMap<String, Manifest>, findings: &mut Vec<String>) {
-    for (name, manifest) in manifests.iter().filter(|(n, _)| CORES.contains(&n.as_str())) {
-        for external in manifest.theirs.iter().filter(|e| NOT_IN_CORES.contains(&e.as_str())) {
+    for (name, manifest) in manifests
+        .iter()
+        .filter(|(n, _)| CORES.contains(&n.as_str()))
+    {
+        for external in manifest
+            .theirs
+            .iter()
+            .filter(|e| NOT_IN_CORES.contains(&e.as_str()))
+        {
             findings.push(format!("core {name} must not depend on {external}"));
         }
     }
@@ -150,7 +215,10 @@ fn owners(manifests: &BTreeMap<String, Manifest>, findings: &mut Vec<String>) {
     for (external, owners) in OWNED {
         for (name, manifest) in manifests {
             if manifest.theirs.contains(*external) && !owners.contains(&name.as_str()) {
-                findings.push(format!("{external} belongs to {}, not to {name}", owners.join(", ")));
+                findings.push(format!(
+                    "{external} belongs to {}, not to {name}",
+                    owners.join(", ")
+                ));
             }
         }
     }
@@ -159,20 +227,33 @@ fn owners(manifests: &BTreeMap<String, Manifest>, findings: &mut Vec<String>) {
 /// Lists long files; those past [`TOO_LONG`] are findings. Tests and fixtures may be long.
 fn lengths(root: &Path, findings: &mut Vec<String>) -> Result<Vec<String>> {
     let mut long = Vec::new();
-    let mut pending: Vec<PathBuf> =
-        ["crates", "xtask", "web/core", "web/app", "e2e"].iter().map(|d| root.join(d)).collect();
+    let mut pending: Vec<PathBuf> = ["crates", "xtask", "web/core", "web/app", "e2e"]
+        .iter()
+        .map(|d| root.join(d))
+        .collect();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if !matches!(name, "node_modules" | "target" | "dist" | "tests" | "test" | "results") {
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
+            if !matches!(
+                name,
+                "node_modules" | "target" | "dist" | "tests" | "test" | "results"
+            ) {
                 for entry in std::fs::read_dir(&path)? {
                     pending.push(entry?.path());
                 }
             }
             continue;
         }
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let source = [".rs", ".ts", ".svelte"].iter().any(|end| name.ends_with(end));
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        let source = [".rs", ".ts", ".svelte"]
+            .iter()
+            .any(|end| name.ends_with(end));
         if !source || name == "tests.rs" || name.contains(".test.") || name.contains(".spec.") {
             continue;
         }

@@ -36,7 +36,11 @@ impl Channel {
                 opened = self.session(&stop) => opened,
             };
             self.note(|r| r.channel_open = false);
-            retry = if opened { FIRST_RETRY } else { (retry * 2).min(LONGEST_RETRY) };
+            retry = if opened {
+                FIRST_RETRY
+            } else {
+                (retry * 2).min(LONGEST_RETRY)
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(retry) => {}
@@ -106,9 +110,10 @@ impl Channel {
                     })
                     .collect(),
             ),
-            BridgeMessage::SenderSourceConstraints { source_name, max_height }
-                if self.own_video.as_deref() == Some(source_name.as_str()) =>
-            {
+            BridgeMessage::SenderSourceConstraints {
+                source_name,
+                max_height,
+            } if self.own_video.as_deref() == Some(source_name.as_str()) => {
                 Command::WantVideo(max_height != 0)
             }
             _ => return,
@@ -118,6 +123,11 @@ impl Channel {
     }
 
     fn note(&self, change: impl FnOnce(&mut Recorder)) {
-        change(&mut self.recorder.lock().expect("no holder of the recorder panics"));
+        change(
+            &mut self
+                .recorder
+                .lock()
+                .expect("no holder of the recorder panics"),
+        );
     }
 }

@@ -7,7 +7,7 @@ mod socket;
 
 use crate::packets::{self, Sender};
 use crate::stats::Recorder;
-use althing_model::{Ssrc, MediaKind};
+use althing_model::{MediaKind, Ssrc};
 use althing_transport::{Event, Output, Received, RemoteParameters, Settings, Transport};
 use send::Generator;
 use socket::Socket;
@@ -90,7 +90,11 @@ impl Media {
     }
 
     /// Runs until cancelled or until signalling is gone.
-    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) {
         let mut buffer = vec![0; 2048];
         loop {
             self.drain();
@@ -128,7 +132,11 @@ impl Media {
     fn next_wake(&self) -> Instant {
         let idle = Instant::now() + Duration::from_secs(1);
         let transport = self.transport.next_timeout().unwrap_or(idle);
-        let send = if self.transport.is_connected() { self.generator.next_at() } else { None };
+        let send = if self.transport.is_connected() {
+            self.generator.next_at()
+        } else {
+            None
+        };
         transport.min(send.unwrap_or(idle)).min(idle)
     }
 
@@ -148,7 +156,10 @@ impl Media {
         let now = Instant::now();
         match self.transport.handle_datagram(now, path, data) {
             Received::Rtp(packet) => {
-                let mut recorder = self.recorder.lock().expect("no holder of the recorder panics");
+                let mut recorder = self
+                    .recorder
+                    .lock()
+                    .expect("no holder of the recorder panics");
                 self.receiver.rtp(packet, unix_micros(), &mut recorder);
             }
             Received::Rtcp(packet) => {
@@ -156,7 +167,9 @@ impl Media {
                 self.resend(&wanted);
             }
             Received::Handled => {}
-            Received::Dropped(reason) => tracing::trace!(reason = reason.as_str(), "datagram dropped"),
+            Received::Dropped(reason) => {
+                tracing::trace!(reason = reason.as_str(), "datagram dropped")
+            }
         }
         self.drain();
     }
@@ -168,8 +181,13 @@ impl Media {
                 Output::Event(Event::Connected { profile }) => {
                     tracing::debug!(?profile, "media connected");
                     self.generator.start(Instant::now());
-                    let mut recorder = self.recorder.lock().expect("no holder of the recorder panics");
-                    recorder.connected_after.get_or_insert(self.started.elapsed());
+                    let mut recorder = self
+                        .recorder
+                        .lock()
+                        .expect("no holder of the recorder panics");
+                    recorder
+                        .connected_after
+                        .get_or_insert_with(|| self.started.elapsed());
                 }
                 Output::Event(Event::Failed(reason)) => {
                     tracing::warn!(reason = reason.as_str(), "media failed");
@@ -184,17 +202,23 @@ impl Media {
             self.sealed.clear();
             self.sealed.extend_from_slice(packet);
             if Self::seal_and_send(&mut self.transport, &self.socket, &mut self.sealed, header) {
-                self.recorder.lock().expect("no holder of the recorder panics").kind(kind).sent += 1;
+                self.recorder
+                    .lock()
+                    .expect("no holder of the recorder panics")
+                    .kind(kind)
+                    .sent += 1;
             }
         }
         if let Some(report) = self.generator.report(now) {
             self.sealed.clear();
             self.sealed.extend_from_slice(report);
             let plain = self.sealed.len();
-            self.sealed.resize(plain + althing_transport::SRTP_OVERHEAD, 0);
-            if let (Ok(length), Some(path)) =
-                (self.transport.seal_rtcp(&mut self.sealed, plain), self.transport.path())
-            {
+            self.sealed
+                .resize(plain + althing_transport::SRTP_OVERHEAD, 0);
+            if let (Ok(length), Some(path)) = (
+                self.transport.seal_rtcp(&mut self.sealed, plain),
+                self.transport.path(),
+            ) {
                 self.socket.send(&self.sealed[..length], path.remote);
             }
         }
@@ -202,7 +226,9 @@ impl Media {
 
     fn resend(&mut self, wanted: &[u16]) {
         for sequence in wanted {
-            let Some(header) = self.generator.retransmission(*sequence, &mut self.sealed) else { continue };
+            let Some(header) = self.generator.retransmission(*sequence, &mut self.sealed) else {
+                continue;
+            };
             Self::seal_and_send(&mut self.transport, &self.socket, &mut self.sealed, header);
         }
     }
@@ -215,7 +241,9 @@ impl Media {
     ) -> bool {
         let plain = packet.len();
         packet.resize(plain + althing_transport::SRTP_OVERHEAD, 0);
-        let Some(path) = transport.path() else { return false };
+        let Some(path) = transport.path() else {
+            return false;
+        };
         match transport.seal_rtp(packet, header, plain) {
             Ok(length) => {
                 socket.send(&packet[..length], path.remote);

@@ -74,7 +74,12 @@ pub(crate) struct VideoPosition {
 }
 
 /// Fills `out` with a VP8 payload of `size` bytes, 640x360.
-pub(crate) fn write_video(out: &mut Vec<u8>, marker: &Marker, position: VideoPosition, size: usize) {
+pub(crate) fn write_video(
+    out: &mut Vec<u8>,
+    marker: &Marker,
+    position: VideoPosition,
+    size: usize,
+) {
     out.clear();
     out.push(0x80 | if position.first { 0x10 } else { 0 });
     out.push(0x80 | 0x40 | 0x20);
@@ -117,7 +122,9 @@ pub(crate) fn read(kind: MediaKind, payload: &[u8]) -> Result<Marker, Unreadable
         MediaKind::Audio => 1,
         MediaKind::Video => video_offset(payload).ok_or(Unreadable::Foreign)?,
     };
-    let marker = payload.get(offset..offset + MARKER).ok_or(Unreadable::Foreign)?;
+    let marker = payload
+        .get(offset..offset + MARKER)
+        .ok_or(Unreadable::Foreign)?;
     let (magic, rest) = marker.split_at(4);
     if magic != MAGIC {
         return Err(Unreadable::Foreign);
@@ -129,7 +136,11 @@ pub(crate) fn read(kind: MediaKind, payload: &[u8]) -> Result<Marker, Unreadable
     let mut sent = [0; 8];
     sent.copy_from_slice(&rest[13..21]);
     let found = Marker {
-        kind: if rest[0] == 0 { MediaKind::Audio } else { MediaKind::Video },
+        kind: if rest[0] == 0 {
+            MediaKind::Audio
+        } else {
+            MediaKind::Video
+        },
         sender,
         sequence: u32::from_be_bytes(sequence),
         sent_micros: u64::from_be_bytes(sent),
@@ -139,7 +150,11 @@ pub(crate) fn read(kind: MediaKind, payload: &[u8]) -> Result<Marker, Unreadable
         .enumerate()
         .skip(offset + MARKER)
         .all(|(index, byte)| *byte == filler(found.sequence, index));
-    if whole && found.kind == kind { Ok(found) } else { Err(Unreadable::Corrupt) }
+    if whole && found.kind == kind {
+        Ok(found)
+    } else {
+        Err(Unreadable::Corrupt)
+    }
 }
 
 fn video_offset(payload: &[u8]) -> Option<usize> {
@@ -160,7 +175,12 @@ mod tests {
     use super::*;
 
     fn marker(kind: MediaKind) -> Marker {
-        Marker { kind, sender: sender("ab12cd34"), sequence: 70_000, sent_micros: 1_700_000_000_000_000 }
+        Marker {
+            kind,
+            sender: sender("ab12cd34"),
+            sequence: 70_000,
+            sent_micros: 1_700_000_000_000_000,
+        }
     }
 
     #[test]
@@ -168,17 +188,28 @@ mod tests {
         let mut payload = Vec::new();
         write_audio(&mut payload, &marker(MediaKind::Audio), 80);
         assert_eq!(payload.len(), 80);
-        assert_eq!(read(MediaKind::Audio, &payload), Ok(marker(MediaKind::Audio)));
+        assert_eq!(
+            read(MediaKind::Audio, &payload),
+            Ok(marker(MediaKind::Audio))
+        );
     }
 
     #[test]
     fn video_reads_back_wherever_it_stands_in_a_frame() {
         for (first, keyframe) in [(true, true), (true, false), (false, true), (false, false)] {
-            let position = VideoPosition { first, keyframe, picture_id: 0x1234, tl0_picture_index: 9 };
+            let position = VideoPosition {
+                first,
+                keyframe,
+                picture_id: 0x1234,
+                tl0_picture_index: 9,
+            };
             let mut payload = Vec::new();
             write_video(&mut payload, &marker(MediaKind::Video), position, 1100);
             assert_eq!(payload.len(), 1100);
-            assert_eq!(read(MediaKind::Video, &payload), Ok(marker(MediaKind::Video)));
+            assert_eq!(
+                read(MediaKind::Video, &payload),
+                Ok(marker(MediaKind::Video))
+            );
         }
     }
 
@@ -192,7 +223,10 @@ mod tests {
 
     #[test]
     fn somebody_elses_media_is_foreign() {
-        assert_eq!(read(MediaKind::Audio, &[0xf8; 60]), Err(Unreadable::Foreign));
+        assert_eq!(
+            read(MediaKind::Audio, &[0xf8; 60]),
+            Err(Unreadable::Foreign)
+        );
         assert_eq!(read(MediaKind::Video, &[]), Err(Unreadable::Foreign));
         assert_eq!(read(MediaKind::Video, &[0x10; 3]), Err(Unreadable::Foreign));
     }

@@ -18,6 +18,8 @@ pub enum SignallingMode {
 pub struct ClientSettings {
     /// The server as a browser would open it: `http://localhost:8000`, `https://meet.example`.
     pub url: Url,
+    /// The server's XMPP domain (`hosts.domain` of its config.js); `meet.jitsi` unless configured.
+    pub domain: String,
     /// The room's name as typed.
     pub room: String,
     /// The display name.
@@ -42,6 +44,7 @@ impl ClientSettings {
     pub fn new(url: Url, room: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             url,
+            domain: "meet.jitsi".to_owned(),
             room: room.into(),
             name: name.into(),
             send_audio: false,

@@ -87,13 +87,22 @@ enum Arrival {
 
 impl Heard {
     const fn new(sequence: u32) -> Self {
-        Self { first: sequence, highest: sequence, window: 1, received: 1 }
+        Self {
+            first: sequence,
+            highest: sequence,
+            window: 1,
+            received: 1,
+        }
     }
 
     fn arrive(&mut self, sequence: u32) -> Arrival {
         if sequence > self.highest {
             let ahead = sequence - self.highest;
-            self.window = if ahead < 64 { (self.window << ahead) | 1 } else { 1 };
+            self.window = if ahead < 64 {
+                (self.window << ahead) | 1
+            } else {
+                1
+            };
             self.highest = sequence;
         } else {
             let behind = self.highest - sequence;
@@ -153,13 +162,21 @@ impl Recorder {
     }
 
     /// A packet of ours arrived. `owner` is whose source signalling says it is, if it says.
-    pub(crate) fn arrived(&mut self, marker: &Marker, owner: Option<Sender>, now_micros: u64, repaired: bool) {
+    pub(crate) fn arrived(
+        &mut self,
+        marker: &Marker,
+        owner: Option<Sender>,
+        now_micros: u64,
+        repaired: bool,
+    ) {
         if marker.sender == self.own || owner.is_some_and(|owner| owner != marker.sender) {
             self.kind(marker.kind).wrong += 1;
             return;
         }
         let arrival = match self.heard.entry((marker.kind, marker.sender)) {
-            std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().arrive(marker.sequence),
+            std::collections::hash_map::Entry::Occupied(mut known) => {
+                known.get_mut().arrive(marker.sequence)
+            }
             std::collections::hash_map::Entry::Vacant(new) => {
                 new.insert(Heard::new(marker.sequence));
                 Arrival::New
@@ -171,7 +188,9 @@ impl Recorder {
                 let kind = self.kind(marker.kind);
                 kind.received += 1;
                 kind.recovered += u64::from(repaired);
-                let delay = now_micros.saturating_sub(marker.sent_micros).clamp(1, LONGEST_DELAY_MICROS);
+                let delay = now_micros
+                    .saturating_sub(marker.sent_micros)
+                    .clamp(1, LONGEST_DELAY_MICROS);
                 let histogram = match marker.kind {
                     MediaKind::Audio => &mut self.audio_delay,
                     MediaKind::Video => &mut self.video_delay,
@@ -224,7 +243,11 @@ mod tests {
             recorder.arrived(&marker, None, 3000, false);
         }
         let stats = recorder.snapshot(Duration::ZERO).audio;
-        assert_eq!((stats.received, stats.lost, stats.duplicates), (received, lost, duplicates), "{sequences:?}");
+        assert_eq!(
+            (stats.received, stats.lost, stats.duplicates),
+            (received, lost, duplicates),
+            "{sequences:?}"
+        );
     }
 
     #[test]
@@ -239,8 +262,12 @@ mod tests {
     #[test]
     fn hearing_oneself_or_somebody_under_a_wrong_name_is_wrong() {
         let mut recorder = Recorder::new(sender("me"));
-        let mut marker =
-            Marker { kind: MediaKind::Video, sender: sender("me"), sequence: 1, sent_micros: 0 };
+        let mut marker = Marker {
+            kind: MediaKind::Video,
+            sender: sender("me"),
+            sequence: 1,
+            sent_micros: 0,
+        };
         recorder.arrived(&marker, None, 1, false);
         marker.sender = sender("ann");
         recorder.arrived(&marker, Some(sender("bob")), 1, false);

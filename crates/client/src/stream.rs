@@ -25,14 +25,21 @@ pub(crate) fn websocket_url(server: &Url, path: &str) -> Result<Url, Error> {
     let scheme = match server.scheme() {
         "http" => "ws",
         "https" => "wss",
-        _ => return Err(Error::Url { url: server.to_string(), reason: "it must begin with http or https" }),
+        _ => {
+            return Err(Error::Url {
+                url: server.to_string(),
+                reason: "it must begin with http or https",
+            });
+        }
     };
     let mut url = server.clone();
     url.set_path(path);
     url.set_query(None);
     url.set_fragment(None);
-    url.set_scheme(scheme)
-        .map_err(|()| Error::Url { url: server.to_string(), reason: "it has no host" })?;
+    url.set_scheme(scheme).map_err(|()| Error::Url {
+        url: server.to_string(),
+        reason: "it has no host",
+    })?;
     Ok(url)
 }
 
@@ -56,12 +63,13 @@ pub(crate) async fn open_socket(
 }
 
 impl Stream {
-    /// Connects, logs in anonymously, binds. `domain` is the XMPP domain.
-    pub(crate) async fn connect(settings: &ClientSettings, domain: &str) -> Result<Self, Error> {
+    /// Connects, logs in anonymously, binds.
+    pub(crate) async fn connect(settings: &ClientSettings) -> Result<Self, Error> {
         let mut url = websocket_url(&settings.url, "/xmpp-websocket")?;
         url.query_pairs_mut().append_pair("room", &settings.room);
-        let socket = open_socket(url.as_str(), Some("xmpp"), settings.accept_any_certificate).await?;
-        let (mut login, open) = Login::start(domain);
+        let socket =
+            open_socket(url.as_str(), Some("xmpp"), settings.accept_any_certificate).await?;
+        let (mut login, open) = Login::start(settings.domain.as_str());
         let mut socket = socket;
         socket.send(Message::text(open)).await?;
         let jid = loop {
@@ -77,7 +85,12 @@ impl Stream {
                 Step::Bound(jid) => break jid,
             }
         };
-        Ok(Self { socket, jid, next_id: 0, waiting: VecDeque::new() })
+        Ok(Self {
+            socket,
+            jid,
+            next_id: 0,
+            waiting: VecDeque::new(),
+        })
     }
 
     /// Our full address.
@@ -138,15 +151,23 @@ impl Stream {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
-                    let element = parse(text.as_str(), &Limits::default())
-                        .map_err(|error| Error::Unexpected { doing: "reading", found: error.to_string() })?;
+                    let element = parse(text.as_str(), &Limits::default()).map_err(|error| {
+                        Error::Unexpected {
+                            doing: "reading",
+                            found: error.to_string(),
+                        }
+                    })?;
                     if let Some(condition) = read_stream_error(&element) {
-                        return Err(Error::Closed { reason: condition.map(|c| format!("{c:?}")) });
+                        return Err(Error::Closed {
+                            reason: condition.map(|c| format!("{c:?}")),
+                        });
                     }
                     return Ok(element);
                 }
                 Some(Ok(Message::Close(frame))) => {
-                    return Err(Error::Closed { reason: frame.map(|f| f.to_string()) });
+                    return Err(Error::Closed {
+                        reason: frame.map(|f| f.to_string()),
+                    });
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error.into()),
@@ -159,7 +180,8 @@ impl Stream {
     pub(crate) async fn close(mut self) -> Result<(), Error> {
         let leave = Element::new("presence", ns::CLIENT).with_attr("type", "unavailable");
         self.send(&leave).await?;
-        self.send_text(format!(r#"<close xmlns="{}" />"#, ns::FRAMING)).await?;
+        self.send_text(format!(r#"<close xmlns="{}" />"#, ns::FRAMING))
+            .await?;
         // The server closes; reading to the end lets it see everything we said.
         while let Some(Ok(message)) = self.socket.next().await {
             if message.is_close() {
@@ -168,10 +190,6 @@ impl Stream {
         }
         Ok(())
     }
-}
-
-pub(crate) fn unexpected(doing: &'static str, found: &Element) -> Error {
-    Error::Unexpected { doing, found: found.to_xml().chars().take(200).collect() }
 }
 
 pub(crate) fn refused(doing: &'static str, stanza: &Element) -> Error {

@@ -118,7 +118,10 @@ impl Report {
             self.media_p99_seconds * 1e3,
             kind("audio", &self.audio),
             kind("video", &self.video),
-            self.first_failure.as_ref().map(|f| format!("first failure: {f}\n")).unwrap_or_default(),
+            self.first_failure
+                .as_ref()
+                .map(|f| format!("first failure: {f}\n"))
+                .unwrap_or_default(),
         )
     }
 }
@@ -127,7 +130,10 @@ fn kind<'a>(
     stats: &'a [ClientStats],
     of: impl Fn(&'a ClientStats) -> (KindStats, &'a Histogram<u64>),
 ) -> KindReport {
-    let mut report = KindReport { fewest_senders: u64::MAX, ..KindReport::default() };
+    let mut report = KindReport {
+        fewest_senders: u64::MAX,
+        ..KindReport::default()
+    };
     let mut delays: Option<Histogram<u64>> = None;
     for one in stats {
         let (packets, delay) = of(one);
@@ -142,7 +148,11 @@ fn kind<'a>(
         report.fewest_senders = 0;
     }
     let expected = report.packets.received + report.packets.lost;
-    report.loss_ratio = if expected == 0 { 0.0 } else { report.packets.lost as f64 / expected as f64 };
+    report.loss_ratio = if expected == 0 {
+        0.0
+    } else {
+        report.packets.lost as f64 / expected as f64
+    };
     report.delay = delays.as_ref().map(DelayReport::of).unwrap_or_default();
     report
 }
@@ -152,7 +162,9 @@ fn percentile(durations: &[Duration], at: f64) -> f64 {
     let mut sorted = durations.to_vec();
     sorted.sort_unstable();
     let last = sorted.len().saturating_sub(1);
-    sorted.get((at * last as f64).ceil() as usize).map_or(0.0, Duration::as_secs_f64)
+    sorted
+        .get((at * last as f64).ceil() as usize)
+        .map_or(0.0, Duration::as_secs_f64)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 pub struct LoadSettings {
     /// The server as a browser would open it.
     pub url: Url,
+    /// The server's XMPP domain.
+    pub domain: String,
     /// The room; with several rooms, `-0`, `-1`, … is appended.
     pub room: String,
     /// How many occupants in each room.
@@ -84,7 +86,10 @@ pub async fn run(
             }
             None => break,
         }
-        progress(Progress::Joining { joined: clients.len(), failed: failures });
+        progress(Progress::Joining {
+            joined: clients.len(),
+            failed: failures,
+        });
     }
 
     let until = Instant::now() + settings.stay;
@@ -106,8 +111,13 @@ pub async fn run(
 
 fn settings_of(settings: &LoadSettings, number: usize) -> ClientSettings {
     let (room, place) = (number / settings.occupants, number % settings.occupants);
-    let room = if settings.rooms == 1 { settings.room.clone() } else { format!("{}-{room}", settings.room) };
+    let room = if settings.rooms == 1 {
+        settings.room.clone()
+    } else {
+        format!("{}-{room}", settings.room)
+    };
     let mut occupant = ClientSettings::new(settings.url.clone(), room, format!("bot-{place}"));
+    occupant.domain.clone_from(&settings.domain);
     occupant.send_audio = place < settings.speakers;
     occupant.send_video = place < settings.cameras;
     occupant.receive_height = settings.receive_height;

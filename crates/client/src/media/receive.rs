@@ -21,7 +21,10 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn map(&mut self, mappings: Vec<Mapping>) {
         for mapping in mappings {
-            let stream = Stream { owner: mapping.owner, kind: mapping.kind };
+            let stream = Stream {
+                owner: mapping.owner,
+                kind: mapping.kind,
+            };
             self.streams.insert(mapping.ssrc, stream);
             if let Some(rtx) = mapping.rtx {
                 self.streams.insert(rtx, stream);
@@ -30,14 +33,28 @@ impl Receiver {
     }
 
     pub(crate) fn rtp(&self, packet: &[u8], now_micros: u64, recorder: &mut Recorder) {
-        let Ok(packet) = RtpPacket::parse(packet) else { return };
-        let Some((payload, retransmission)) = payload_type(packet.payload_type()) else { return };
-        let Some(stream) = self.streams.get(&packet.ssrc()) else {
-            // Media on an SSRC nobody announced: a browser could not have played it.
-            recorder.kind(if payload.clock_rate == 90_000 { MediaKind::Video } else { MediaKind::Audio }).wrong += 1;
+        let Ok(packet) = RtpPacket::parse(packet) else {
             return;
         };
-        let body = if retransmission { packet.payload().get(2..).unwrap_or_default() } else { packet.payload() };
+        let Some((payload, retransmission)) = payload_type(packet.payload_type()) else {
+            return;
+        };
+        let Some(stream) = self.streams.get(&packet.ssrc()) else {
+            // Media on an SSRC nobody announced: a browser could not have played it.
+            recorder
+                .kind(if payload.clock_rate == 90_000 {
+                    MediaKind::Video
+                } else {
+                    MediaKind::Audio
+                })
+                .wrong += 1;
+            return;
+        };
+        let body = if retransmission {
+            packet.payload().get(2..).unwrap_or_default()
+        } else {
+            packet.payload()
+        };
         if body.is_empty() {
             return;
         }

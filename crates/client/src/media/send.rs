@@ -30,7 +30,15 @@ struct Stream {
 
 impl Stream {
     fn new(ssrc: Ssrc, now: Instant) -> Self {
-        Self { ssrc, rtp_sequence: 0, timestamp: ssrc.0, marker_sequence: 0, next_at: now, packets: 0, octets: 0 }
+        Self {
+            ssrc,
+            rtp_sequence: 0,
+            timestamp: ssrc.0,
+            marker_sequence: 0,
+            next_at: now,
+            packets: 0,
+            octets: 0,
+        }
     }
 }
 
@@ -90,8 +98,19 @@ impl Generator {
     }
 
     pub(crate) fn next_at(&self) -> Option<Instant> {
-        let video = self.video.as_ref().filter(|_| self.video_wanted).map(|v| v.next_at);
-        [self.audio.as_ref().map(|a| a.next_at), video, self.report_at].into_iter().flatten().min()
+        let video = self
+            .video
+            .as_ref()
+            .filter(|_| self.video_wanted)
+            .map(|v| v.next_at);
+        [
+            self.audio.as_ref().map(|a| a.next_at),
+            video,
+            self.report_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The next packet that is due: its kind, its bytes, the length of its header.
@@ -132,7 +151,9 @@ impl Generator {
         if self.in_frame == 0 {
             self.keyframe = std::mem::take(&mut self.keyframe_due);
             // A sender that was paused resumes from now, not from when it stopped.
-            stream.next_at = stream.next_at.max(now.checked_sub(FRAME_PERIOD).unwrap_or(now));
+            stream.next_at = stream
+                .next_at
+                .max(now.checked_sub(FRAME_PERIOD).unwrap_or(now));
         }
         let position = VideoPosition {
             first: self.in_frame == 0,
@@ -183,7 +204,9 @@ impl Generator {
         };
         self.packet.clear();
         self.packet.resize(64, 0);
-        let length = header.write(extensions, &mut self.packet).expect("64 bytes hold two short extensions");
+        let length = header
+            .write(extensions, &mut self.packet)
+            .expect("64 bytes hold two short extensions");
         self.packet.truncate(length);
         self.packet.extend_from_slice(&self.payload);
         length
@@ -191,12 +214,16 @@ impl Generator {
 
     /// Reads feedback; returns the video sequence numbers asked for again.
     pub(crate) fn rtcp(&mut self, packet: &[u8]) -> Vec<u16> {
-        let Some((video, _)) = self.sending.video else { return Vec::new() };
+        let Some((video, _)) = self.sending.video else {
+            return Vec::new();
+        };
         let mut wanted = Vec::new();
         for item in Compound::new(packet).flatten() {
             match item {
                 Rtcp::Pli { media, .. } if media == video => self.keyframe_due = true,
-                Rtcp::Fir(fir) if fir.entries().any(|(ssrc, _)| ssrc == video) => self.keyframe_due = true,
+                Rtcp::Fir(fir) if fir.entries().any(|(ssrc, _)| ssrc == video) => {
+                    self.keyframe_due = true
+                }
                 Rtcp::Nack(nack) if nack.media == video => wanted.extend(nack.sequences()),
                 _ => {}
             }
@@ -224,7 +251,9 @@ impl Generator {
         out.clear();
         out.resize(64, 0);
         let number = self.transport_cc.to_be_bytes();
-        let length = header.write(&[(extension::TRANSPORT_CC, &number)], out).ok()?;
+        let length = header
+            .write(&[(extension::TRANSPORT_CC, &number)], out)
+            .ok()?;
         out.truncate(length);
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(original.payload());
@@ -240,9 +269,14 @@ impl Generator {
         self.report.clear();
         let micros = unix_micros();
         // NTP counts from 1900, in units of 2^-32 s (RFC 5905 §6).
-        let ntp = ((micros / 1_000_000 + 2_208_988_800) << 32) | (((micros % 1_000_000) << 32) / 1_000_000);
+        let ntp = ((micros / 1_000_000 + 2_208_988_800) << 32)
+            | (((micros % 1_000_000) << 32) / 1_000_000);
         let video = self.video.as_ref().filter(|_| self.video_wanted);
-        for stream in [self.audio.as_ref(), video].into_iter().flatten().filter(|s| s.packets > 0) {
+        for stream in [self.audio.as_ref(), video]
+            .into_iter()
+            .flatten()
+            .filter(|s| s.packets > 0)
+        {
             let info = SenderInfo {
                 ssrc: stream.ssrc,
                 ntp,

@@ -18,11 +18,17 @@ impl Socket {
         let mut routes: Vec<(IpAddr, IpAddr)> = Vec::new();
         for candidate in candidates {
             // Connecting a UDP socket sends nothing; it asks the kernel for the route.
-            let any: SocketAddr = if candidate.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+            let any: SocketAddr = if candidate.is_ipv4() {
+                ([0; 4], 0).into()
+            } else {
+                ([0u16; 8], 0).into()
+            };
             let probe = std::net::UdpSocket::bind(any)
                 .and_then(|probe| probe.connect(candidate).and_then(|()| probe.local_addr()));
             if let Ok(local) = probe {
-                let same_family = routes.first().is_none_or(|(remote, _)| remote.is_ipv4() == candidate.is_ipv4());
+                let same_family = routes
+                    .first()
+                    .is_none_or(|(remote, _)| remote.is_ipv4() == candidate.is_ipv4());
                 if same_family {
                     routes.push((candidate.ip(), local.ip()));
                 }
@@ -34,13 +40,20 @@ impl Socket {
                 "none of the offered candidates can be reached from here",
             ));
         };
-        let any: SocketAddr = if first.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+        let any: SocketAddr = if first.is_ipv4() {
+            ([0; 4], 0).into()
+        } else {
+            ([0u16; 8], 0).into()
+        };
         let socket = std::net::UdpSocket::bind(any)?;
         socket.set_nonblocking(true)?;
         let port = socket.local_addr()?.port();
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
-            routes: routes.into_iter().map(|(remote, local)| (remote, SocketAddr::new(local, port))).collect(),
+            routes: routes
+                .into_iter()
+                .map(|(remote, local)| (remote, SocketAddr::new(local, port)))
+                .collect(),
         })
     }
 
@@ -54,7 +67,11 @@ impl Socket {
 
     fn path(&self, remote: SocketAddr) -> Option<Path> {
         let (_, local) = self.routes.iter().find(|(ip, _)| *ip == remote.ip())?;
-        Some(Path { via: Via::Udp, local: *local, remote })
+        Some(Path {
+            via: Via::Udp,
+            local: *local,
+            remote,
+        })
     }
 
     /// The next datagram from an address we know the way to.

@@ -1,0 +1,321 @@
+//! The signalling half of an occupant: into the room, then answering whatever the room says.
+
+use crate::call::{Call, Own};
+use crate::stats::Recorder;
+use crate::stream::{Stream, refused};
+use crate::{ClientSettings, Error, SignallingMode};
+use althing_model::Entropy;
+use althing_xmpp::jingle::{Body, Jingle};
+use althing_xmpp::stanza::{self, Condition};
+use althing_xmpp::{Element, ns};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// As stock clients do.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// What our capabilities are filed under.
+const CAPS_NODE: &str = "https://althing.example/client";
+
+/// An occupant in a room.
+pub(crate) struct Occupant {
+    settings: ClientSettings,
+    stream: Stream,
+    room: String,
+    endpoint: String,
+    recorder: Arc<Mutex<Recorder>>,
+    started: Instant,
+    tasks: TaskTracker,
+    others: HashSet<String>,
+    call: Option<Call>,
+    entropy: Box<dyn Entropy + Send>,
+}
+
+impl Occupant {
+    /// Asks for the conference, joins, and waits for our own presence.
+    pub(crate) async fn join(
+        settings: ClientSettings,
+        mut stream: Stream,
+        started: Instant,
+        tasks: TaskTracker,
+        entropy: Box<dyn Entropy + Send>,
+    ) -> Result<Self, Error> {
+        let domain = settings.domain.clone();
+        let localpart: String =
+            url::form_urlencoded::byte_serialize(settings.room.to_lowercase().as_bytes()).collect();
+        let room = format!("{}@muc.{domain}", localpart.to_lowercase());
+        let jid = stream.jid().as_str().to_owned();
+        let endpoint = jid.split('-').next().unwrap_or_default().to_owned();
+
+        let conference = Element::new("conference", ns::FOCUS)
+            .with_attr("room", room.as_str())
+            .with_attr("machine-uid", format!("headless-{endpoint}"));
+        stream
+            .request(
+                "asking for the conference",
+                Some(&format!("focus.{domain}")),
+                "set",
+                conference,
+            )
+            .await?;
+
+        let recorder = Arc::new(Mutex::new(Recorder::new(crate::packets::sender(&endpoint))));
+        let mut occupant = Self {
+            settings,
+            stream,
+            room,
+            endpoint,
+            recorder,
+            started,
+            tasks,
+            others: HashSet::new(),
+            call: None,
+            entropy,
+        };
+        let presence = occupant.join_presence();
+        occupant.stream.send(&presence).await?;
+        let own = format!("{}/{}", occupant.room, occupant.endpoint);
+        loop {
+            let stanza = occupant.stream.next().await?;
+            if stanza.name() == "presence" && stanza.attr("from") == Some(own.as_str()) {
+                return match stanza.attr("type") {
+                    None => Ok(occupant),
+                    _ => Err(refused("joining the room", &stanza)),
+                };
+            }
+            occupant.handle(&stanza).await?;
+        }
+    }
+
+    pub(crate) fn recorder(&self) -> Arc<Mutex<Recorder>> {
+        Arc::clone(&self.recorder)
+    }
+
+    /// About 1.5 kB on the wire with what the room adds, as stock clients send.
+    fn join_presence(&self) -> Element {
+        let muted = |sends: bool| if sends { "false" } else { "true" };
+        let source_info = format!(
+            r#"{{"{0}-a0":{{"muted":{1}}},"{0}-v0":{{"muted":{2},"videoType":"camera"}}}}"#,
+            self.endpoint,
+            muted(self.settings.send_audio),
+            muted(self.settings.send_video),
+        );
+        let text =
+            |name: &'static str, text: String| Element::new(name, ns::CLIENT).with_text(text);
+        stanza::presence(
+            None,
+            None,
+            Some(&format!("{}/{}", self.room, self.endpoint)),
+        )
+        .with_child(Element::new("x", ns::MUC))
+        .with_child(text("stats-id", format!("Headless-{}", self.endpoint)))
+        .with_child(
+            Element::new("c", ns::CAPS)
+                .with_attr("hash", "sha-1")
+                .with_attr("node", CAPS_NODE)
+                .with_attr("ver", self.caps_ver()),
+        )
+        .with_child(text("SourceInfo", source_info))
+        .with_child(text("jitsi_participant_codecList", "vp8".to_owned()))
+        .with_child(Element::new("nick", ns::NICK).with_text(self.settings.name.clone()))
+    }
+
+    const fn caps_ver(&self) -> &'static str {
+        match self.settings.mode {
+            SignallingMode::Rewriting => "rewriting-1",
+            SignallingMode::Json => "json-1",
+            SignallingMode::Xml => "xml-1",
+        }
+    }
+
+    /// Answers until told to stop or until the connection ends.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.tick().await;
+        let ended = loop {
+            let step = tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                _ = ping.tick() => self.ping().await,
+                stanza = self.stream.next() => match stanza {
+                    Ok(stanza) => self.handle(&stanza).await,
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = step {
+                break Err(error);
+            }
+        };
+        self.call = None;
+        match ended {
+            Ok(()) => {
+                if let Err(error) = self.stream.close().await {
+                    tracing::debug!(%error, "leaving");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "an occupant's connection ended"),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), Error> {
+        let id = self.stream.id();
+        let ping = stanza::iq(stanza::IqType::Get, &id, None, Some(&self.settings.domain))
+            .with_child(Element::new("ping", ns::PING));
+        self.stream.send(&ping).await
+    }
+
+    async fn handle(&mut self, stanza: &Element) -> Result<(), Error> {
+        match stanza.name() {
+            "presence" => {
+                self.presence(stanza);
+                Ok(())
+            }
+            "iq" if matches!(stanza.attr("type"), Some("get" | "set")) => self.iq(stanza).await,
+            "iq" => {
+                if stanza.attr("type") == Some("error") {
+                    tracing::warn!(answer = %stanza.to_xml(), "a request was refused");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn presence(&mut self, presence: &Element) {
+        let Some(nick) = presence
+            .attr("from")
+            .and_then(|f| f.strip_prefix(&format!("{}/", self.room)))
+        else {
+            return;
+        };
+        if nick == "focus" || nick == self.endpoint {
+            return;
+        }
+        match presence.attr("type") {
+            None => {
+                self.others.insert(nick.to_owned());
+            }
+            Some("unavailable") => {
+                self.others.remove(nick);
+            }
+            Some(_) => {}
+        }
+        self.recorder
+            .lock()
+            .expect("no holder of the recorder panics")
+            .others = self.others.len();
+    }
+
+    async fn iq(&mut self, iq: &Element) -> Result<(), Error> {
+        let Some(payload) = stanza::payload(iq) else {
+            return self
+                .stream
+                .send(&stanza::refuse(iq, Condition::BadRequest, None))
+                .await;
+        };
+        if payload.is("query", ns::DISCO_INFO) {
+            let answer = stanza::result_reply(iq).with_child(self.features(payload.attr("node")));
+            return self.stream.send(&answer).await;
+        }
+        if payload.is("jingle", ns::JINGLE) {
+            return self.jingle(iq).await;
+        }
+        self.stream
+            .send(&stanza::refuse(iq, Condition::ServiceUnavailable, None))
+            .await
+    }
+
+    fn features(&self, node: Option<&str>) -> Element {
+        let mut features = vec![
+            ns::DISCO_INFO,
+            ns::JINGLE,
+            ns::JINGLE_RTP,
+            ns::JINGLE_RTP_AUDIO,
+            ns::JINGLE_RTP_VIDEO,
+            ns::ICE_UDP,
+            ns::DTLS,
+            ns::RFC4588,
+            ns::FEATURE_TCC,
+        ];
+        if self.settings.mode != SignallingMode::Xml {
+            features.push(ns::FEATURE_JSON_SOURCES);
+        }
+        if self.settings.mode == SignallingMode::Rewriting {
+            features.push(ns::FEATURE_SSRC_REWRITING);
+        }
+        Element::new("query", ns::DISCO_INFO)
+            .with_attr_opt("node", node)
+            .with_child(
+                Element::new("identity", ns::DISCO_INFO)
+                    .with_attr("category", "client")
+                    .with_attr("type", "bot")
+                    .with_attr("name", "althing headless client"),
+            )
+            .with_children(
+                features
+                    .into_iter()
+                    .map(|var| Element::new("feature", ns::DISCO_INFO).with_attr("var", var)),
+            )
+    }
+
+    async fn jingle(&mut self, iq: &Element) -> Result<(), Error> {
+        let from = iq.attr("from").unwrap_or_default().to_owned();
+        if from != format!("{}/focus", self.room) {
+            return self
+                .stream
+                .send(&stanza::refuse(iq, Condition::ServiceUnavailable, None))
+                .await;
+        }
+        let jingle = match Jingle::parse(iq) {
+            Ok(jingle) => jingle,
+            Err(error) => {
+                tracing::warn!(%error, "an offer or change cannot be read");
+                return self
+                    .stream
+                    .send(&stanza::refuse(iq, error.condition(), None))
+                    .await;
+            }
+        };
+        // As stock clients do: acknowledged first, acted on afterwards.
+        self.stream.send(&stanza::result_reply(iq)).await?;
+        match jingle.body {
+            Body::SessionInitiate(offer) => {
+                let jid = self.stream.jid().as_str().to_owned();
+                let own = Own {
+                    endpoint: &self.endpoint,
+                    jid: &jid,
+                    focus: &from,
+                    recorder: &self.recorder,
+                    started: self.started,
+                    tasks: &self.tasks,
+                };
+                match Call::accept(&self.settings, &own, jingle.sid, &offer, &mut *self.entropy) {
+                    Ok((call, accept)) => {
+                        self.call = Some(call);
+                        let id = self.stream.id();
+                        let iq = stanza::iq(stanza::IqType::Set, &id, None, Some(&from))
+                            .with_child(accept);
+                        self.stream.send(&iq).await?;
+                    }
+                    Err(reason) => tracing::warn!(reason, "the offer cannot be accepted"),
+                }
+            }
+            Body::SourceAdd(sources) => {
+                if let Some(call) = &self.call {
+                    call.map(&sources);
+                }
+            }
+            Body::SessionTerminate(_)
+                if self
+                    .call
+                    .as_ref()
+                    .is_some_and(|call| call.sid == jingle.sid) =>
+            {
+                self.call = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
