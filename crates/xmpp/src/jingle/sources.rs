@@ -1,5 +1,6 @@
 use althing_model::{
-    Encoding, FeedbackSources, MediaKind, SourceDescription, SourceName, Ssrc, VideoType,
+    Encoding, EndpointId, FeedbackSources, MediaKind, SourceDescription, SourceName, Ssrc,
+    VideoType,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -125,6 +126,29 @@ impl RawSources {
             out.add(source);
         }
         out
+    }
+
+    /// Names the SSRCs of clients that name none: one source for each msid, numbered after those
+    /// that have a name.
+    pub fn fill_names(&mut self, owner: &EndpointId) {
+        let mut taken: HashSet<String> =
+            self.sources.iter().filter_map(|s| s.name.clone()).collect();
+        let mut given: HashMap<(MediaKind, Option<String>), String> = HashMap::new();
+        for source in self.sources.iter_mut().filter(|s| s.name.is_none()) {
+            let letter = match source.media {
+                MediaKind::Audio => 'a',
+                MediaKind::Video => 'v',
+            };
+            let name = given
+                .entry((source.media, source.msid.clone()))
+                .or_insert_with(|| {
+                    let free = (0_u32..)
+                        .map(|index| format!("{owner}-{letter}{index}"))
+                        .find(|name| taken.insert(name.clone()));
+                    free.unwrap_or_default()
+                });
+            source.name = Some(name.clone());
+        }
     }
 
     fn add(&mut self, source: &SourceDescription) {
