@@ -1,10 +1,22 @@
 use crate::Settings;
+use crate::admin;
+use crate::candidates::candidates;
+use crate::channel::{self, Channels, Service};
+use crate::control;
+use crate::metrics::BridgeCollector;
+use crate::net::bind_all;
+use crate::worker::{self, Command, Shared, WorkerHandle, WorkerParts};
 use althing_bus::Bus;
+use althing_transport::Certificate;
 use axum::Router;
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Why a bridge could not start.
 #[derive(Debug, thiserror::Error)]
@@ -21,18 +33,23 @@ pub enum StartError {
     /// The addresses of this machine could not be read.
     #[error("cannot list network interfaces: {0}")]
     Interfaces(io::Error),
-    /// No thread, no wake-up, no random numbers: the system is out of something.
+    /// No thread or no descriptor: the system is out of something.
     #[error("cannot start media worker: {0}")]
     Worker(io::Error),
     /// The DTLS certificate could not be made.
     #[error("cannot make a DTLS certificate: {0}")]
-    Certificate(althing_transport::Error),
+    Certificate(#[from] althing_transport::Error),
 }
 
-/// A running bridge.
+/// A running bridge. Dropped without [`shutdown`](Self::shutdown) it ends as well, but nobody
+/// waits for it.
 #[derive(Debug)]
 pub struct Bridge {
     candidates: Vec<SocketAddr>,
+    service: Arc<Service>,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+    started: Instant,
 }
 
 impl Bridge {
@@ -41,15 +58,77 @@ impl Bridge {
     ///
     /// # Errors
     /// [`StartError`] when the port is taken or the system refuses something.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are handed over for good, as in every shell"
+    )]
     pub fn start(
         settings: Settings,
         bus: Arc<dyn Bus>,
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
-        drop((settings, bus, registry));
-        Ok(Self {
-            candidates: Vec::new(),
-        })
+        let certificate = Certificate::generate()?;
+        let sockets = bind_all(settings.port, &settings.bind, settings.worker_count())?;
+        let bound: Vec<SocketAddr> = sockets
+            .first()
+            .into_iter()
+            .flatten()
+            .map(|socket| socket.bound)
+            .collect();
+        let interfaces: Vec<_> = if_addrs::get_if_addrs()
+            .map_err(StartError::Interfaces)?
+            .iter()
+            .map(if_addrs::Interface::ip)
+            .collect();
+        let candidates = candidates(&bound, &interfaces, &settings.advertise);
+
+        let parts = sockets
+            .into_iter()
+            .map(WorkerParts::new)
+            .collect::<Result<Vec<_>, _>>()?;
+        let workers: Vec<WorkerHandle> = parts.iter().map(|part| part.handle.clone()).collect();
+        let channels = Arc::new(Channels::default());
+        let shared = Arc::new(Shared {
+            node: settings.node.clone(),
+            candidates: candidates.clone(),
+            certificate,
+            bus: bus.clone(),
+            channels: channels.clone(),
+            peers: parts.iter().map(|part| part.peer.clone()).collect(),
+        });
+        let service = Arc::new(Service {
+            node: settings.node,
+            channels,
+            workers,
+            tasks: TaskTracker::new(),
+        });
+        let mut bridge = Self {
+            candidates: candidates.iter().map(|c| c.address).collect(),
+            service: service.clone(),
+            threads: Vec::with_capacity(parts.len()),
+            stop: CancellationToken::new(),
+            started: Instant::now(),
+        };
+        for (index, part) in parts.into_iter().enumerate() {
+            // On failure dropping `bridge` ends those that run already.
+            let thread = worker::start(index, part, shared.clone())?;
+            bridge.threads.push(thread);
+        }
+        // Subscribed before we return, so that no request of whoever started us is too early.
+        let requests = bus.subscribe(&althing_control::bridge_subject(&service.node));
+        service.tasks.spawn(control::serve(
+            requests,
+            service.clone(),
+            bridge.stop.clone(),
+        ));
+        BridgeCollector::register(&service, registry);
+        tracing::info!(
+            workers = bridge.threads.len(),
+            port = bound.first().map(SocketAddr::port),
+            candidates = ?bridge.candidates,
+            "bridge started"
+        );
+        Ok(bridge)
     }
 
     /// The addresses offered to clients, best first.
@@ -60,14 +139,53 @@ impl Bridge {
 
     /// The public routes: `/colibri-ws/…`.
     pub fn router(&self) -> Router {
-        Router::new()
+        channel::router(self.service.clone())
     }
 
-    /// The operator's routes: `/about/health`, `/about/version`, `/colibri/stats`, `/debug`.
+    /// The operator's routes: `/about/health`, `/about/version`, `/colibri/stats`, `/debug` and
+    /// `/debug/{conference}`.
     pub fn admin_router(&self) -> Router {
-        Router::new()
+        admin::router(
+            self.service.clone(),
+            self.started,
+            !self.candidates.is_empty(),
+        )
     }
 
-    /// Ends every endpoint, closes the sockets and waits for threads and tasks.
-    pub async fn shutdown(self) {}
+    /// Ends every endpoint, closes the sockets and waits for threads and tasks; about a second at
+    /// most, which clients have to answer the closing of their channels.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        let threads = std::mem::take(&mut self.threads);
+        let workers = self.service.workers.clone();
+        let joined = tokio::task::spawn_blocking(move || {
+            for worker in &workers {
+                worker.send_waiting(Command::Stop);
+            }
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a media worker had died of a bug");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("media workers could not be waited for");
+        }
+        // A worker that died of a bug has left its channels open.
+        self.service.channels.end_all();
+        self.service.tasks.close();
+        self.service.tasks.wait().await;
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if !self.threads.is_empty() {
+            for worker in &self.service.workers {
+                // A worker whose queue is full will find itself alone soon enough.
+                worker.send(Command::Stop).ok();
+            }
+        }
+    }
 }

@@ -29,8 +29,8 @@ pub(crate) fn candidates(
         }
     }
     for address in advertised {
-        let reachable_as_is = hosts.contains(&address)
-            || (address.ip().is_loopback() && listens_on(bound, address));
+        let reachable_as_is =
+            hosts.contains(&address) || (address.ip().is_loopback() && listens_on(bound, address));
         if reachable_as_is {
             list.push(address, CandidateType::Host, None);
         } else {

@@ -1,7 +1,36 @@
-//! The running bridge: sockets, worker threads, endpoints and the bridge channel.
+//! The running bridge: an SFU's sockets, threads and bridge channel around two cores that know
+//! nothing of them, `transport` (ICE, DTLS, SRTP of one endpoint) and `forwarding` (who gets what
+//! in one conference).
+//!
+//! ```text
+//!             clients' UDP                 clients' WebSockets         focus, over the bus
+//!                  │ one port                     │                          │
+//!   ┌─ worker ─────▼──────┐  ClientMessage ┌──────▼──────┐           ┌───────▼──────┐
+//!   │ net ► demux ►       │◄───────────────┤  channel    │           │  control     │
+//!   │ transport ►         ├───────────────►│ (tokio)     │           │  (tokio)     │
+//!   │ forwarding ► seal   │  outbox        └─────────────┘           └───────┬──────┘
+//!   │ (one thread each)   │◄─────────────────── commands ────────────────────┘
+//!   └─────────────────────┘
+//! ```
+//!
+//! A worker owns its conferences alone: no lock, and no allocation of ours per packet. It answers
+//! no datagram from a stranger but a connectivity check signed with a password that was handed
+//! out. What it refuses: rooms, XML, HTTP listeners; it gives routers and takes a bus.
+
+mod admin;
 mod bridge;
 mod candidates;
+mod channel;
+mod control;
+mod counters;
+mod entropy;
+mod metrics;
+mod net;
 mod settings;
+mod worker;
+
+#[doc(hidden)]
+pub mod bench;
 
 pub use bridge::{Bridge, StartError};
 pub use settings::{Advertise, AdvertiseError, MAX_WORKERS, Settings};

@@ -4,6 +4,6 @@ mod receive;
 mod send;
 mod socket;
 
-pub(crate) use receive::{MAX_DATAGRAM, ReceiveBuffers};
-pub(crate) use send::{SendCounters, SendQueue, Spot, Wire};
+pub(crate) use receive::ReceiveBuffers;
+pub(crate) use send::{SendQueue, Spot, Wire};
 pub(crate) use socket::{Socket, bind_all};

@@ -1,0 +1,1 @@
+//! Doors for the benchmark of the packet path; nothing else may use them.

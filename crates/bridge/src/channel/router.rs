@@ -1,0 +1,96 @@
+use crate::channel::{Channel, Channels, PASSWORD_LENGTH, socket};
+use crate::worker::WorkerHandle;
+use althing_model::{NodeId, Secret};
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio_util::task::TaskTracker;
+
+/// The largest frame a socket takes in before it is closed; messages may have a quarter of it, so
+/// that one somewhat too long costs only itself.
+const MAX_FRAME_BYTES: usize = 256 * 1024;
+
+/// What every socket of this bridge needs.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) node: NodeId,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) workers: Vec<WorkerHandle>,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// `/colibri-ws/<node>/<conference>/<endpoint>?pwd=<password>`; all else below it is not found,
+/// so that it never falls through to a room of that name.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/colibri-ws/{*rest}", get(upgrade))
+        .route("/colibri-ws", any(StatusCode::NOT_FOUND))
+        .route("/colibri-ws/", any(StatusCode::NOT_FOUND))
+        .with_state(service)
+}
+
+async fn upgrade(
+    State(service): State<Arc<Service>>,
+    Path(rest): Path<String>,
+    RawQuery(query): RawQuery,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let channel = match find(&service, &rest, query.as_deref()) {
+        Ok(channel) => channel,
+        Err(refusal) => {
+            service
+                .channels
+                .counters
+                .refused
+                .fetch_add(1, Ordering::Relaxed);
+            return refusal.into_response();
+        }
+    };
+    match upgrade {
+        Ok(upgrade) => upgrade
+            .max_frame_size(MAX_FRAME_BYTES)
+            .max_message_size(MAX_FRAME_BYTES)
+            .on_upgrade(move |websocket| {
+                let tasks = service.tasks.clone();
+                tasks.track_future(socket::run(websocket, channel, service))
+            }),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+/// Unknown conference, unknown endpoint and wrong password are one answer, and take one time.
+fn find(
+    service: &Service,
+    rest: &str,
+    query: Option<&str>,
+) -> Result<Arc<Channel>, (StatusCode, &'static str)> {
+    const NOT_FOUND: (StatusCode, &str) = (StatusCode::NOT_FOUND, "not found");
+    const FORBIDDEN: (StatusCode, &str) = (StatusCode::FORBIDDEN, "forbidden");
+    let mut pieces = rest.split('/');
+    let (Some(node), Some(conference), Some(endpoint), None) =
+        (pieces.next(), pieces.next(), pieces.next(), pieces.next())
+    else {
+        return Err(NOT_FOUND);
+    };
+    if node != service.node.as_str() {
+        return Err(NOT_FOUND);
+    }
+    let given = query
+        .and_then(|query| query.strip_prefix("pwd="))
+        .unwrap_or_default();
+    match service.channels.find(conference, endpoint) {
+        Some(channel) if channel.password.matches(given) => Ok(channel),
+        Some(_) => Err(FORBIDDEN),
+        None => {
+            let nobody = Secret::new("-".repeat(PASSWORD_LENGTH));
+            std::hint::black_box(nobody.matches(given));
+            Err(FORBIDDEN)
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The bridge's metrics, read from what workers and sockets count when the page is asked for.
+
+use crate::channel::Service;
+use crate::counters::{Count, Counters};
+use althing_transport::DropReason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// Writes the bridge's metrics. Holds the bridge weakly: the page may outlive it.
+#[derive(Debug)]
+pub(crate) struct BridgeCollector(Weak<Service>);
+
+/// One metric without labels.
+type Plain = (&'static str, &'static str, Count);
+
+const COUNTERS: &[Plain] = &[
+    (
+        "packets_received",
+        "Datagrams received on the media port",
+        Count::PacketsReceived,
+    ),
+    (
+        "bytes_received",
+        "Bytes of datagrams received",
+        Count::BytesReceived,
+    ),
+    ("packets_sent", "Datagrams sent", Count::PacketsSent),
+    ("bytes_sent", "Bytes of datagrams sent", Count::BytesSent),
+    (
+        "rtp_packets_received",
+        "RTP packets opened",
+        Count::RtpReceived,
+    ),
+    (
+        "rtcp_packets_received",
+        "RTCP packets opened",
+        Count::RtcpReceived,
+    ),
+    (
+        "rtp_packets_sent",
+        "RTP packets sealed for a receiver",
+        Count::RtpSent,
+    ),
+    (
+        "rtcp_packets_sent",
+        "RTCP packets sealed for a receiver",
+        Count::RtcpSent,
+    ),
+    (
+        "receive_errors",
+        "Failed receive calls",
+        Count::ReceiveErrors,
+    ),
+    (
+        "handovers",
+        "Datagrams passed to the worker that owns them",
+        Count::Handovers,
+    ),
+    (
+        "handovers_dropped",
+        "Messages for another worker that had no room",
+        Count::HandoversDropped,
+    ),
+    (
+        "conferences_created",
+        "Conferences created",
+        Count::ConferencesCreated,
+    ),
+    (
+        "conferences_ended",
+        "Conferences ended",
+        Count::ConferencesEnded,
+    ),
+    (
+        "endpoints_created",
+        "Endpoints created",
+        Count::EndpointsCreated,
+    ),
+    (
+        "endpoints_expired",
+        "Endpoints removed for want of a sign of life",
+        Count::EndpointsExpired,
+    ),
+    (
+        "endpoints_disconnected",
+        "Times an endpoint fell silent",
+        Count::EndpointsDisconnected,
+    ),
+    (
+        "endpoints_reconnected",
+        "Times a silent endpoint was heard again",
+        Count::EndpointsReconnected,
+    ),
+    (
+        "transports_connected",
+        "Endpoints whose ICE and DTLS came up",
+        Count::TransportsConnected,
+    ),
+    ("panics", "Bugs that ended a conference", Count::Panics),
+    (
+        "keyframe_requests_sent",
+        "Keyframe requests sent to senders",
+        Count::KeyframeRequestsSent,
+    ),
+    (
+        "nacks_sent",
+        "Packets asked for again at senders",
+        Count::NacksSent,
+    ),
+    (
+        "retransmissions",
+        "RTX packets sent to receivers",
+        Count::Retransmissions,
+    ),
+];
+
+const GAUGES: &[Plain] = &[
+    ("conferences", "Conferences now", Count::Conferences),
+    ("endpoints", "Endpoints now", Count::Endpoints),
+    (
+        "endpoints_connected",
+        "Endpoints whose ICE and DTLS are up now",
+        Count::EndpointsConnected,
+    ),
+    (
+        "endpoints_inactive",
+        "Endpoints without a sign of life now",
+        Count::EndpointsInactive,
+    ),
+    (
+        "addresses",
+        "Entries of the address tables",
+        Count::Addresses,
+    ),
+];
+
+const SEND_ERRORS: &[(&str, Count)] = &[
+    ("would_block", Count::SendWouldBlock),
+    ("no_buffers", Count::SendNoBuffers),
+    ("too_large", Count::SendTooLarge),
+    ("unreachable", Count::SendUnreachable),
+    ("other", Count::SendOther),
+];
+
+const FAILURES: &[(&str, Count)] = &[
+    ("ice", Count::TransportsFailedIce),
+    ("dtls", Count::TransportsFailedDtls),
+];
+
+/// Drops outside of a transport; the transport has reasons of its own.
+pub(crate) const DROPS: &[(&str, Count)] = &[
+    ("unknown_address", Count::DroppedUnknownAddress),
+    ("unknown_ufrag", Count::DroppedUnknownUfrag),
+    ("unroutable", Count::DroppedUnroutable),
+    ("no_path", Count::DroppedNoPath),
+    ("not_sealed", Count::DroppedUnsealed),
+];
+
+impl BridgeCollector {
+    /// Puts the metrics on `registry`, as `bridge_…`.
+    pub(crate) fn register(service: &Arc<Service>, registry: &mut Registry) {
+        registry
+            .sub_registry_with_prefix("bridge")
+            .register_collector(Box::new(Self(Arc::downgrade(service))));
+    }
+}
+
+/// The counts of all workers together.
+pub(crate) fn totals(service: &Service) -> Counters {
+    let mut totals = Counters::default();
+    for worker in &service.workers {
+        totals.merge(&worker.counters.read());
+    }
+    totals
+}
+
+impl Collector for BridgeCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(service) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let totals = totals(&service);
+        for (name, help, count) in COUNTERS {
+            counter(&mut encoder, name, help, totals.get(*count))?;
+        }
+        for (name, help, count) in GAUGES {
+            gauge(&mut encoder, name, help, totals.get(*count))?;
+        }
+        let alive = service.workers.iter().filter(|w| w.is_alive()).count();
+        gauge(&mut encoder, "workers", "Media threads alive", alive as u64)?;
+
+        let rows = |list: &'static [(&str, Count)]| {
+            let totals = &totals;
+            list.iter()
+                .map(|(label, count)| (*label, totals.get(*count)))
+        };
+        let by_transport = DropReason::ALL
+            .iter()
+            .map(|reason| (reason.as_str(), totals.drops(*reason)));
+        let drops: Vec<_> = rows(DROPS).chain(by_transport).collect();
+        let help = "Packets dropped, by reason";
+        family(&mut encoder, "packets_dropped", help, "reason", drops)?;
+        let help = "Packets the system would not send, by error";
+        family(
+            &mut encoder,
+            "send_errors",
+            help,
+            "error",
+            rows(SEND_ERRORS),
+        )?;
+        let help = "Endpoints whose transport failed, by part";
+        family(
+            &mut encoder,
+            "transports_failed",
+            help,
+            "part",
+            rows(FAILURES),
+        )?;
+        self.encode_channels(&mut encoder, &service)
+    }
+}
+
+impl BridgeCollector {
+    fn encode_channels(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        service: &Service,
+    ) -> Result<(), fmt::Error> {
+        let counters = &service.channels.counters;
+        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let help = "Bridge channel sockets open now";
+        gauge(encoder, "channel_sockets", help, read(&counters.sockets))?;
+        let rows: [(&str, &str, &AtomicU64); 5] = [
+            (
+                "channel_sockets_opened",
+                "Bridge channel sockets accepted",
+                &counters.opened,
+            ),
+            (
+                "channel_sockets_replaced",
+                "Sockets that took another's place",
+                &counters.replaced,
+            ),
+            (
+                "channel_sockets_refused",
+                "Requests for a channel refused",
+                &counters.refused,
+            ),
+            (
+                "channel_messages_received",
+                "Bridge channel messages received",
+                &counters.received,
+            ),
+            (
+                "channel_messages_sent",
+                "Bridge channel messages sent",
+                &counters.sent,
+            ),
+        ];
+        for (name, help, value) in rows {
+            counter(encoder, name, help, read(value))?;
+        }
+        let dropped = [
+            ("malformed", read(&counters.malformed)),
+            ("overflow", read(&counters.overflowed)),
+        ];
+        let help = "Bridge channel messages dropped, by reason";
+        family(encoder, "channel_messages_dropped", help, "reason", dropped)?;
+        let closed = [
+            ("too_slow", read(&counters.closed_too_slow)),
+            ("idle", read(&counters.closed_idle)),
+        ];
+        let help = "Bridge channel sockets closed for cause";
+        family(encoder, "channel_sockets_closed", help, "cause", closed)
+    }
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let metric = ConstCounter::new(value);
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn family(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    rows: impl IntoIterator<Item = (&'static str, u64)>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in rows {
+        let labels = [(label, value)];
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

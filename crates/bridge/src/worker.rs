@@ -1,0 +1,179 @@
+//! Media threads. Each is the sole owner of its conferences: nothing in here is locked or shared
+//! per packet.
+//!
+//! ```text
+//!   own sockets ─┐                                        ┌─► own sockets
+//!   other workers┼─► demux ─► transport ─► forwarding ─► seal, queue
+//!   commands ────┘   address    opens        decides      └─► bridge channels
+//! ```
+//!
+//! The kernel spreads arrivals over the workers by address pair, conferences are spread by their
+//! id; a datagram that lands with the wrong worker goes through a bounded ring to the right one.
+//! **And when full?** A full ring drops the datagram, as a full socket buffer would, and counts
+//! it. A full command queue refuses the command, and whoever gave it hears so.
+
+mod address;
+mod control;
+mod debug;
+mod endpoint;
+mod run;
+mod sink;
+mod state;
+mod timers;
+
+pub(crate) use run::{WorkerParts, start};
+pub(crate) use state::{Shared, State};
+
+use crate::channel::Ticket;
+use crate::counters::SharedCounters;
+use althing_colibri::ClientMessage;
+use althing_control::{BridgeReply, BridgeRequest};
+use althing_model::ConferenceId;
+use althing_transport::Path;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use serde_json::Value;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
+
+/// Commands waiting for a worker. A join needs a handful; a thousand waiting mean that the worker
+/// is stuck, and refusing is kinder than queueing.
+const MAX_COMMANDS: usize = 1024;
+
+/// Datagrams waiting for their owner: 20 ms of 200,000 a second.
+const MAX_HANDOVERS: usize = 4096;
+
+/// Which endpoint of a worker; the generation tells it from later ones in the same slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EndpointRef {
+    pub(crate) slot: usize,
+    pub(crate) generation: u64,
+}
+
+/// What the asynchronous half asks of a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// From the bus.
+    Control {
+        request: Box<BridgeRequest>,
+        reply: oneshot::Sender<BridgeReply>,
+    },
+    /// From a bridge-channel socket, known by its number.
+    Channel {
+        endpoint: EndpointRef,
+        socket: u64,
+        event: ChannelEvent,
+    },
+    /// For the operator: the list of conferences, or one of them in full.
+    Debug {
+        conference: Option<ConferenceId>,
+        reply: oneshot::Sender<Value>,
+    },
+    /// End everything.
+    Stop,
+    /// For tests: fail as a bug would, while working for this conference.
+    #[cfg(test)]
+    Panic(ConferenceId),
+}
+
+/// What happened at a bridge channel.
+#[derive(Debug)]
+pub(crate) enum ChannelEvent {
+    Opened,
+    Message {
+        message: Box<ClientMessage>,
+        // Held until the message was handled.
+        ticket: Ticket,
+    },
+    Closed,
+}
+
+/// What workers pass to each other.
+#[derive(Debug)]
+pub(crate) enum Handover {
+    /// Arrived at `from`, belongs to the receiver of this.
+    Datagram {
+        from: usize,
+        path: Path,
+        data: Vec<u8>,
+    },
+    /// This path is proved to belong to `owner`.
+    Route { path: Path, owner: usize },
+    /// No longer.
+    Unroute { path: Path, owner: usize },
+}
+
+/// One worker as its peers see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    ring: Sender<Handover>,
+    waker: Arc<mio::Waker>,
+    // Buffers of datagrams it handed over, going home to be used again.
+    spare: Sender<Vec<u8>>,
+}
+
+/// One worker as the asynchronous half sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerHandle {
+    commands: Sender<Command>,
+    waker: Arc<mio::Waker>,
+    pub(crate) counters: Arc<SharedCounters>,
+    alive: Arc<AtomicBool>,
+}
+
+/// The other ends of a worker's queues.
+#[derive(Debug)]
+pub(crate) struct Inlets {
+    commands: Receiver<Command>,
+    ring: Receiver<Handover>,
+    spare: Receiver<Vec<u8>>,
+}
+
+impl WorkerHandle {
+    /// Gives a command; gives it back when the worker is dead or its queue full.
+    pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
+        match self.commands.try_send(command) {
+            Ok(()) => {
+                self.wake();
+                Ok(())
+            }
+            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => Err(command),
+        }
+    }
+
+    /// Gives a command that must not be refused; waits for room. Not for asynchronous tasks.
+    pub(crate) fn send_waiting(&self, command: Command) {
+        // A dead worker needs no command.
+        self.commands.send(command).ok();
+        self.wake();
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        // It fails only when the counter of the eventfd is at its end, so a wake-up is due anyway.
+        self.waker.wake().ok();
+    }
+}
+
+/// Which of `workers` owns a conference.
+pub(crate) fn owner(conference: &ConferenceId, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    conference.hash(&mut hasher);
+    usize::try_from(hasher.finish() % workers as u64).unwrap_or(0)
+}
+
+/// The first letter of the ICE user name fragments of a worker's endpoints: tells any worker where
+/// a first check belongs.
+pub(crate) fn ufrag_prefix(worker: usize) -> char {
+    char::from(b'a' + u8::try_from(worker).unwrap_or(0))
+}
+
+/// The worker whose endpoint has this fragment, if it is one of `workers`.
+pub(crate) fn ufrag_owner(ufrag: &str, workers: usize) -> Option<usize> {
+    let first = ufrag.bytes().next()?;
+    Some(usize::from(first.checked_sub(b'a')?)).filter(|worker| *worker < workers)
+}

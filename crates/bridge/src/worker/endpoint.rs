@@ -1,0 +1,155 @@
+use crate::channel::Channel;
+use crate::net::Spot;
+use crate::worker::EndpointRef;
+use althing_forwarding::EndpointKey;
+use althing_model::{ConferenceId, EndpointId};
+use althing_transport::{FailureReason, Path, Transport};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// No sign of life for this long and the others are told (protocol 5 §15).
+const INACTIVE_AFTER: Duration = Duration::from_secs(8);
+/// The same for a new endpoint, which has yet to find its way here.
+const FIRST_ACTIVITY_WITHIN: Duration = Duration::from_secs(15);
+/// No sign of life for this long and the endpoint is removed; the focus is usually faster.
+const EXPIRE_AFTER: Duration = Duration::from_secs(60);
+/// A conference without endpoints is kept this long for somebody to come back.
+pub(super) const EMPTY_CONFERENCE_LIFE: Duration = Duration::from_secs(20);
+/// More paths than this are not bound; a client has a handful.
+pub(super) const MAX_PATHS: usize = 32;
+
+/// One endpoint: its transport, and what the worker needs to route to and from it.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) id: EndpointId,
+    pub(super) reference: EndpointRef,
+    /// Slot of its conference, and its key there.
+    pub(super) conference: usize,
+    pub(super) key: EndpointKey,
+    pub(super) transport: Transport,
+    /// The path media leaves by, as last told by the transport.
+    pub(super) path: Option<Path>,
+    pub(super) paths: Vec<BoundPath>,
+    pub(super) ufrag: Box<str>,
+    pub(super) channel: Arc<Channel>,
+    pub(super) events_to: Box<str>,
+    pub(super) created: Instant,
+    pub(super) connected: bool,
+    pub(super) active: bool,
+    pub(super) failed: Option<FailureReason>,
+    pub(super) rtt: Option<Duration>,
+    pub(super) spot: Spot,
+    pub(super) traffic: Traffic,
+    /// On the list of those to be looked at before the batch ends.
+    pub(super) touched: bool,
+    /// The timer it counts on.
+    pub(super) scheduled: Option<Instant>,
+}
+
+/// A path that leads to an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoundPath {
+    pub(super) path: Path,
+    /// The worker its datagrams arrive at, when that is another one.
+    pub(super) arrives_at: Option<usize>,
+}
+
+/// What went through one endpoint, in datagrams and bytes on the wire.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub(super) packets_received: u64,
+    pub(super) bytes_received: u64,
+    pub(super) packets_sent: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) not_sealed: u64,
+}
+
+/// What an endpoint's silence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vitality {
+    Active,
+    Inactive,
+    Expired,
+}
+
+impl Endpoint {
+    /// Judges by the last authenticated packet.
+    pub(super) fn vitality(&self, now: Instant) -> Vitality {
+        let last = self.transport.last_activity();
+        let silence = now.saturating_duration_since(last);
+        if silence >= EXPIRE_AFTER {
+            Vitality::Expired
+        } else if silence >= self.patience(last) {
+            Vitality::Inactive
+        } else {
+            Vitality::Active
+        }
+    }
+
+    /// When to look at it again: for its transport, or because its silence will mean more.
+    pub(super) fn next_timeout(&self) -> Instant {
+        let last = self.transport.last_activity();
+        let silence = if self.active {
+            last + self.patience(last)
+        } else {
+            last + EXPIRE_AFTER
+        };
+        match self.transport.next_timeout() {
+            Some(transport) => transport.min(silence),
+            None => silence,
+        }
+    }
+
+    fn patience(&self, last: Instant) -> Duration {
+        if last > self.created {
+            INACTIVE_AFTER
+        } else {
+            FIRST_ACTIVITY_WITHIN
+        }
+    }
+}
+
+/// One conference: its core, and where its endpoints are.
+#[derive(Debug)]
+pub(super) struct Conference {
+    pub(super) id: ConferenceId,
+    pub(super) generation: u64,
+    pub(super) core: althing_forwarding::Conference,
+    /// Endpoint slots by the index of their key: one step from a receiver to its transport.
+    pub(super) members: Vec<Option<usize>>,
+    pub(super) by_id: HashMap<EndpointId, usize>,
+    pub(super) created: Instant,
+    pub(super) empty_since: Option<Instant>,
+    pub(super) counted: althing_forwarding::ConferenceCounters,
+    pub(super) touched: bool,
+    pub(super) scheduled: Option<Instant>,
+}
+
+impl Conference {
+    pub(super) fn enter(&mut self, id: EndpointId, key: EndpointKey, slot: usize) {
+        if self.members.len() <= key.index() {
+            self.members.resize(key.index() + 1, None);
+        }
+        self.members[key.index()] = Some(slot);
+        self.by_id.insert(id, slot);
+        self.empty_since = None;
+    }
+
+    pub(super) fn leave(&mut self, now: Instant, id: &EndpointId, key: EndpointKey, slot: usize) {
+        if let Some(member) = self.members.get_mut(key.index())
+            && *member == Some(slot)
+        {
+            *member = None;
+        }
+        self.by_id.remove(id);
+        if self.by_id.is_empty() {
+            self.empty_since = Some(now);
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let end = self.empty_since.map(|since| since + EMPTY_CONFERENCE_LIFE);
+        [self.core.next_timeout(), end].into_iter().flatten().min()
+    }
+}

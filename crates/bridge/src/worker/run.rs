@@ -1,0 +1,235 @@
+use crate::StartError;
+use crate::counters::Count;
+use crate::counters::SharedCounters;
+use crate::entropy::OsEntropy;
+use crate::net::{ReceiveBuffers, Socket};
+use crate::worker::control::Next;
+use crate::worker::{Inlets, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, WorkerHandle};
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const WAKE: Token = Token(usize::MAX);
+/// Receive batches per socket, handed-over datagrams and commands handled before the results are
+/// sent: bounds how long the first of them waits for its way out.
+const BATCHES: usize = 4;
+const HANDOVERS: usize = 256;
+const COMMANDS: usize = 64;
+
+/// A worker that is ready to start: its queues exist, so that others can be told of them.
+#[derive(Debug)]
+pub(crate) struct WorkerParts {
+    pub(crate) handle: WorkerHandle,
+    pub(crate) peer: Peer,
+    inlets: Inlets,
+    poll: Poll,
+    sockets: Vec<Socket>,
+}
+
+impl WorkerParts {
+    /// # Errors
+    /// [`StartError::Worker`] when the system has no descriptors left.
+    pub(crate) fn new(mut sockets: Vec<Socket>) -> Result<Self, StartError> {
+        let poll = Poll::new().map_err(StartError::Worker)?;
+        for (index, socket) in sockets.iter_mut().enumerate() {
+            poll.registry()
+                .register(&mut socket.io, Token(index), Interest::READABLE)
+                .map_err(StartError::Worker)?;
+        }
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Worker)?);
+        let (command_sender, commands) = crossbeam_channel::bounded(MAX_COMMANDS);
+        let (ring_sender, ring) = crossbeam_channel::bounded(MAX_HANDOVERS);
+        let (spare_sender, spare) = crossbeam_channel::bounded(MAX_HANDOVERS);
+        Ok(Self {
+            handle: WorkerHandle {
+                commands: command_sender,
+                waker: waker.clone(),
+                counters: Arc::new(SharedCounters::new()),
+                alive: Arc::new(AtomicBool::new(true)),
+            },
+            peer: Peer {
+                ring: ring_sender,
+                waker,
+                spare: spare_sender,
+            },
+            inlets: Inlets {
+                commands,
+                ring,
+                spare,
+            },
+            poll,
+            sockets,
+        })
+    }
+}
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// [`StartError::Worker`] when the system refuses a thread.
+pub(crate) fn start(
+    index: usize,
+    parts: WorkerParts,
+    shared: Arc<Shared>,
+) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(format!("media-{index}"))
+        .spawn(move || {
+            // Dropped last, also when the thread panics: from then on commands are refused.
+            let _alive = Alive(parts.handle.alive.clone());
+            Thread::new(index, parts, shared).run();
+        })
+        .map_err(StartError::Worker)
+}
+
+struct Alive(Arc<AtomicBool>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+        if std::thread::panicking() {
+            tracing::error!("a media worker died of a bug, its conferences are gone");
+        }
+    }
+}
+
+struct Thread {
+    state: State,
+    poll: Poll,
+    sockets: Arc<Vec<Socket>>,
+    // Edge-triggered: true until the socket said that it is empty.
+    readable: Vec<bool>,
+    buffers: ReceiveBuffers,
+    inlets: Inlets,
+    shared_counters: Arc<SharedCounters>,
+}
+
+impl Thread {
+    fn new(index: usize, parts: WorkerParts, shared: Arc<Shared>) -> Self {
+        let sockets = Arc::new(parts.sockets);
+        let spare = parts.inlets.spare.clone();
+        Self {
+            state: State::new(index, shared, sockets.clone(), Box::new(OsEntropy), spare),
+            poll: parts.poll,
+            readable: vec![true; sockets.len()],
+            sockets,
+            buffers: ReceiveBuffers::new(),
+            inlets: parts.inlets,
+            shared_counters: parts.handle.counters,
+        }
+    }
+
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(16);
+        let mut busy = true;
+        loop {
+            let timeout = self.timeout(busy);
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "media worker cannot wait for its sockets");
+                return;
+            }
+            for event in &events {
+                if let Some(readable) = self.readable.get_mut(event.token().0) {
+                    *readable = true;
+                }
+            }
+            let now = Instant::now();
+            self.receive(now);
+            self.handovers(now);
+            let next = self.commands(now);
+            self.state.handle_timeouts(now);
+            self.state.finish_batch(now);
+            self.publish();
+            if next == Next::Stop {
+                return;
+            }
+            busy = self.readable.contains(&true)
+                || !self.inlets.ring.is_empty()
+                || !self.inlets.commands.is_empty();
+        }
+    }
+
+    fn timeout(&self, busy: bool) -> Option<Duration> {
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let next = self.state.next_timeout()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn receive(&mut self, now: Instant) {
+        for (socket, readable) in self.sockets.iter().zip(&mut self.readable) {
+            for _ in 0..BATCHES {
+                if !*readable {
+                    break;
+                }
+                let state = &mut self.state;
+                match self.buffers.receive(socket) {
+                    Ok(_) => {
+                        let mut lost = 0;
+                        self.buffers.each(
+                            socket.bound,
+                            |path, data| state.handle_datagram(now, path, data),
+                            || lost += 1,
+                        );
+                        state.counters.add(Count::DroppedUnroutable, lost);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => *readable = false,
+                    // An earlier send's failure may be told here; the socket itself is well.
+                    Err(_) => {
+                        state.counters.one(Count::ReceiveErrors);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn handovers(&mut self, now: Instant) {
+        for _ in 0..HANDOVERS {
+            let Ok(handover) = self.inlets.ring.try_recv() else {
+                return;
+            };
+            self.state.handle_handover(now, handover);
+        }
+    }
+
+    fn commands(&mut self, now: Instant) -> Next {
+        for _ in 0..COMMANDS {
+            let Ok(command) = self.inlets.commands.try_recv() else {
+                return Next::GoOn;
+            };
+            if self.state.handle_command(now, command) == Next::Stop {
+                return Next::Stop;
+            }
+        }
+        Next::GoOn
+    }
+
+    fn publish(&mut self) {
+        self.state.settle_counters();
+        self.shared_counters.publish(&self.state.counters);
+    }
+}
+
+impl State {
+    /// Brings in what others count for us.
+    fn settle_counters(&mut self) {
+        let sent = self.queue.counters;
+        let addresses = self.addresses.len() as u64;
+        let counters = &mut self.counters;
+        counters.set(Count::PacketsSent, sent.packets);
+        counters.set(Count::BytesSent, sent.bytes);
+        counters.set(Count::SendWouldBlock, sent.would_block);
+        counters.set(Count::SendNoBuffers, sent.no_buffers);
+        counters.set(Count::SendTooLarge, sent.too_large);
+        counters.set(Count::SendUnreachable, sent.unreachable);
+        counters.set(Count::SendOther, sent.other);
+        counters.set(Count::Addresses, addresses);
+    }
+}

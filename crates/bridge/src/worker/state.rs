@@ -1,0 +1,591 @@
+use crate::channel::Channels;
+use crate::counters::{Count, Counters};
+use crate::net::{SendQueue, Wire};
+use crate::worker::address::{Addresses, Owner};
+use crate::worker::endpoint::{BoundPath, Conference, Endpoint, MAX_PATHS, Vitality};
+use crate::worker::sink::Sink;
+use crate::worker::timers::{Timer, Timers};
+use crate::worker::{Handover, Peer, ufrag_owner};
+use althing_bus::Bus;
+use althing_control::{BridgeEvent, Candidate, EndpointState};
+use althing_model::{ConferenceId, Entropy, NodeId};
+use althing_transport::{Certificate, Event, FailureReason, Output, Path, Received, binding_ufrag};
+use slab::Slab;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What all workers of a bridge have in common; none of it is touched per packet.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) certificate: Arc<Certificate>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// Everything one worker knows, without its sockets.
+pub(crate) struct State {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) entropy: Box<dyn Entropy + Send>,
+    pub(super) counters: Counters,
+    pub(super) queue: SendQueue,
+    pub(super) endpoints: Slab<Endpoint>,
+    pub(super) conferences: Slab<Conference>,
+    pub(super) by_id: HashMap<ConferenceId, usize>,
+    pub(super) by_ufrag: HashMap<Box<str>, usize>,
+    pub(super) addresses: Addresses,
+    timers: Timers,
+    touched_endpoints: Vec<usize>,
+    touched_conferences: Vec<usize>,
+    // Never used twice, for endpoints and conferences alike.
+    last_generation: u64,
+    peers_to_wake: u64,
+    spare: crossbeam_channel::Receiver<Vec<u8>>,
+}
+
+impl State {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        wire: Arc<dyn Wire>,
+        entropy: Box<dyn Entropy + Send>,
+        spare: crossbeam_channel::Receiver<Vec<u8>>,
+    ) -> Self {
+        Self {
+            index,
+            shared,
+            entropy,
+            counters: Counters::default(),
+            queue: SendQueue::new(wire),
+            endpoints: Slab::new(),
+            conferences: Slab::new(),
+            by_id: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            addresses: Addresses::default(),
+            timers: Timers::default(),
+            touched_endpoints: Vec::new(),
+            touched_conferences: Vec::new(),
+            last_generation: 0,
+            peers_to_wake: 0,
+            spare,
+        }
+    }
+
+    /// A datagram from one of our own sockets.
+    pub(super) fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+        self.counters.one(Count::PacketsReceived);
+        self.counters.add(Count::BytesReceived, data.len() as u64);
+        if path.remote.port() == 0 {
+            self.counters.one(Count::DroppedUnroutable);
+            return;
+        }
+        match self.find_owner(&path, data) {
+            Ok(Owner::Here(slot)) => self.deliver(now, slot, path, data),
+            Ok(Owner::Worker(worker)) => self.hand_over(worker, path, data),
+            Err(reason) => self.counters.one(reason),
+        }
+    }
+
+    /// Something from another worker.
+    pub(super) fn handle_handover(&mut self, now: Instant, handover: Handover) {
+        match handover {
+            Handover::Datagram {
+                from,
+                path,
+                mut data,
+            } => {
+                self.handed_over(now, from, path, &mut data);
+                // No room means that it has buffers enough.
+                self.shared.peers[from].spare.try_send(data).ok();
+            }
+            Handover::Route { path, owner } => {
+                self.addresses.insert(path, Owner::Worker(owner));
+            }
+            Handover::Unroute { path, owner } => {
+                self.addresses.remove(&path, Owner::Worker(owner));
+            }
+        }
+    }
+
+    fn handed_over(&mut self, now: Instant, from: usize, path: Path, data: &mut [u8]) {
+        let is_check = binding_ufrag(data).is_some();
+        match self.find_owner(&path, data) {
+            Ok(Owner::Here(slot)) => {
+                self.deliver(now, slot, path, data);
+                if is_check {
+                    // The check may have proved the path. Said again with every later check, so
+                    // that a lost message heals.
+                    self.drain_endpoint(now, slot);
+                    self.route_at(from, slot, path);
+                }
+            }
+            Ok(Owner::Worker(_)) => self.counters.one(Count::DroppedUnknownAddress),
+            Err(reason) => {
+                self.counters.one(reason);
+                if !is_check {
+                    let owner = self.index;
+                    self.tell_peer(from, Handover::Unroute { path, owner });
+                }
+            }
+        }
+    }
+
+    /// A first check is known by the fragment in it, all else by the path it came on. Whoever is
+    /// neither gets no answer.
+    fn find_owner(&self, path: &Path, data: &[u8]) -> Result<Owner, Count> {
+        // Only STUN begins with 0 to 3: nothing else is searched for a fragment.
+        if data.first().is_some_and(|first| *first < 4)
+            && let Some(ufrag) = binding_ufrag(data)
+        {
+            if let Some(slot) = self.by_ufrag.get(ufrag) {
+                return Ok(Owner::Here(*slot));
+            }
+            return match ufrag_owner(ufrag, self.shared.peers.len()) {
+                Some(worker) if worker != self.index => Ok(Owner::Worker(worker)),
+                _ => Err(Count::DroppedUnknownUfrag),
+            };
+        }
+        self.addresses.get(path).ok_or(Count::DroppedUnknownAddress)
+    }
+
+    fn deliver(&mut self, now: Instant, slot: usize, path: Path, data: &mut [u8]) {
+        let Some(endpoint) = self.endpoints.get(slot) else {
+            return;
+        };
+        let conference = endpoint.conference;
+        self.guarded(now, conference, |state| {
+            state.deliver_unguarded(now, slot, path, data);
+        });
+    }
+
+    fn deliver_unguarded(&mut self, now: Instant, slot: usize, path: Path, data: &mut [u8]) {
+        let endpoint = &mut self.endpoints[slot];
+        endpoint.traffic.packets_received += 1;
+        endpoint.traffic.bytes_received += data.len() as u64;
+        let (conference, key) = (endpoint.conference, endpoint.key);
+        let received = endpoint.transport.handle_datagram(now, path, data);
+        if !endpoint.touched {
+            endpoint.touched = true;
+            self.touched_endpoints.push(slot);
+        }
+        if let Received::Dropped(reason) = received {
+            self.counters.dropped(reason);
+            return;
+        }
+        let (core, mut sink) = split(
+            &mut self.conferences[conference],
+            &mut self.endpoints,
+            &mut self.queue,
+            &mut self.counters,
+        );
+        match received {
+            Received::Rtp(packet) => {
+                sink.counters.one(Count::RtpReceived);
+                core.handle_rtp(now, key, packet, &mut sink);
+            }
+            Received::Rtcp(packet) => {
+                sink.counters.one(Count::RtcpReceived);
+                core.handle_rtcp(now, key, packet, &mut sink);
+            }
+            Received::Handled | Received::Dropped(_) => return,
+        }
+        self.touch_conference(conference);
+    }
+
+    fn hand_over(&mut self, worker: usize, path: Path, data: &[u8]) {
+        let mut buffer = self.spare.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(data);
+        let from = self.index;
+        let datagram = Handover::Datagram {
+            from,
+            path,
+            data: buffer,
+        };
+        if self.tell_peer(worker, datagram) {
+            self.counters.one(Count::Handovers);
+        }
+    }
+
+    /// Puts something on another worker's ring; `false` when it is full.
+    pub(super) fn tell_peer(&mut self, worker: usize, message: Handover) -> bool {
+        let told = self.shared.peers[worker].ring.try_send(message).is_ok();
+        if told {
+            self.peers_to_wake |= 1 << worker;
+        } else {
+            self.counters.one(Count::HandoversDropped);
+        }
+        told
+    }
+
+    /// Tells the worker where a proved path arrives whose it is.
+    fn route_at(&mut self, worker: usize, slot: usize, path: Path) {
+        let Some(endpoint) = self.endpoints.get_mut(slot) else {
+            return;
+        };
+        let Some(bound) = endpoint.paths.iter_mut().find(|bound| bound.path == path) else {
+            return;
+        };
+        bound.arrives_at = Some(worker);
+        let owner = self.index;
+        self.tell_peer(worker, Handover::Route { path, owner });
+    }
+
+    /// Everything whose time has come.
+    pub(super) fn handle_timeouts(&mut self, now: Instant) {
+        while let Some((at, timer)) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Endpoint { slot, generation } => {
+                    let due = self.endpoints.get_mut(slot).filter(|e| {
+                        e.reference.generation == generation && e.scheduled == Some(at)
+                    });
+                    if let Some(endpoint) = due {
+                        endpoint.scheduled = None;
+                        let conference = endpoint.conference;
+                        self.guarded(now, conference, |state| state.endpoint_due(now, slot));
+                    }
+                }
+                Timer::Conference { slot, generation } => {
+                    let due = self
+                        .conferences
+                        .get_mut(slot)
+                        .filter(|c| c.generation == generation && c.scheduled == Some(at));
+                    if let Some(conference) = due {
+                        conference.scheduled = None;
+                        self.guarded(now, slot, |state| state.conference_due(now, slot));
+                    }
+                }
+            }
+        }
+    }
+
+    fn endpoint_due(&mut self, now: Instant, slot: usize) {
+        let endpoint = &mut self.endpoints[slot];
+        if endpoint
+            .transport
+            .next_timeout()
+            .is_some_and(|at| at <= now)
+        {
+            endpoint.transport.handle_timeout(now);
+        }
+        match endpoint.vitality(now) {
+            Vitality::Expired => {
+                tracing::info!(endpoint = %endpoint.id, "endpoint expired without a sign of life");
+                self.counters.one(Count::EndpointsExpired);
+                self.publish(slot, EndpointState::Expired);
+                self.remove_endpoint(now, slot);
+                return;
+            }
+            Vitality::Inactive if endpoint.active => self.set_active(now, slot, false),
+            Vitality::Inactive | Vitality::Active => {}
+        }
+        self.touch_endpoint(slot);
+    }
+
+    fn conference_due(&mut self, now: Instant, slot: usize) {
+        let conference = &mut self.conferences[slot];
+        let is_over = conference
+            .empty_since
+            .is_some_and(|since| now >= since + super::endpoint::EMPTY_CONFERENCE_LIFE);
+        if is_over {
+            self.end_conference(now, slot);
+            return;
+        }
+        if conference.core.next_timeout().is_some_and(|at| at <= now) {
+            let (core, mut sink) = split(
+                conference,
+                &mut self.endpoints,
+                &mut self.queue,
+                &mut self.counters,
+            );
+            core.handle_timeout(now, &mut sink);
+        }
+        self.touch_conference(slot);
+    }
+
+    fn set_active(&mut self, now: Instant, slot: usize, active: bool) {
+        let endpoint = &mut self.endpoints[slot];
+        endpoint.active = active;
+        let (conference, key) = (endpoint.conference, endpoint.key);
+        tracing::debug!(endpoint = %endpoint.id, active, "endpoint activity changed");
+        self.counters.one(if active {
+            Count::EndpointsReconnected
+        } else {
+            Count::EndpointsDisconnected
+        });
+        self.conferences[conference]
+            .core
+            .set_active(now, key, active);
+        self.touch_conference(conference);
+        self.count_endpoints();
+    }
+
+    pub(super) fn touch_endpoint(&mut self, slot: usize) {
+        if let Some(endpoint) = self.endpoints.get_mut(slot)
+            && !endpoint.touched
+        {
+            endpoint.touched = true;
+            self.touched_endpoints.push(slot);
+        }
+    }
+
+    pub(super) fn touch_conference(&mut self, slot: usize) {
+        if let Some(conference) = self.conferences.get_mut(slot)
+            && !conference.touched
+        {
+            conference.touched = true;
+            self.touched_conferences.push(slot);
+        }
+    }
+
+    /// Ends a batch: takes out what transports and conferences want done, and sends it all.
+    /// Messages go into their channels before the packets they announce leave.
+    pub(crate) fn finish_batch(&mut self, now: Instant) {
+        loop {
+            if let Some(slot) = self.touched_endpoints.pop() {
+                self.drain_endpoint(now, slot);
+            } else if let Some(slot) = self.touched_conferences.pop() {
+                if self.conferences.get(slot).is_some_and(|c| c.touched) {
+                    self.guarded(now, slot, |state| state.drain_conference(slot));
+                }
+            } else {
+                break;
+            }
+        }
+        self.queue.flush();
+        while self.peers_to_wake != 0 {
+            let peer = self.peers_to_wake.trailing_zeros() as usize;
+            self.peers_to_wake &= self.peers_to_wake - 1;
+            // See `WorkerHandle::wake`.
+            self.shared.peers[peer].waker.wake().ok();
+        }
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn drain_endpoint(&mut self, now: Instant, slot: usize) {
+        let Some(endpoint) = self.endpoints.get(slot).filter(|e| e.touched) else {
+            return;
+        };
+        let conference = endpoint.conference;
+        self.guarded(now, conference, |state| {
+            state.endpoints[slot].touched = false;
+            while let Some(output) = state.endpoints[slot].transport.poll() {
+                match output {
+                    Output::Transmit { path, payload } => state.queue.push(path, &payload),
+                    Output::Event(event) => state.transport_event(now, slot, event),
+                }
+            }
+            state.after_endpoint(now, slot);
+        });
+    }
+
+    fn after_endpoint(&mut self, now: Instant, slot: usize) {
+        let endpoint = &mut self.endpoints[slot];
+        endpoint.path = endpoint.transport.path();
+        let rtt = endpoint.transport.rtt();
+        if rtt != endpoint.rtt {
+            endpoint.rtt = rtt;
+            if let Some(rtt) = rtt {
+                let core = &mut self.conferences[endpoint.conference].core;
+                core.set_rtt(endpoint.key, rtt);
+            }
+        }
+        let is_back = !endpoint.active && endpoint.vitality(now) == Vitality::Active;
+        if is_back {
+            self.set_active(now, slot, true);
+        }
+        let endpoint = &mut self.endpoints[slot];
+        let wanted = endpoint.next_timeout();
+        let timer = Timer::Endpoint {
+            slot,
+            generation: endpoint.reference.generation,
+        };
+        self.timers
+            .schedule(&mut endpoint.scheduled, Some(wanted), timer);
+    }
+
+    fn drain_conference(&mut self, slot: usize) {
+        let conference = &mut self.conferences[slot];
+        conference.touched = false;
+        while let Some(output) = conference.core.poll() {
+            match output {
+                althing_forwarding::Output::Message { to, json } => {
+                    let slot = conference.members.get(to.index()).copied().flatten();
+                    let endpoint = slot.and_then(|slot| self.endpoints.get(slot));
+                    if let Some(endpoint) = endpoint.filter(|e| e.key == to) {
+                        endpoint.channel.send(json);
+                    }
+                }
+            }
+        }
+        let before = std::mem::replace(&mut conference.counted, conference.core.counters());
+        let (now, counters) = (&conference.counted, &mut self.counters);
+        let gained = |count: u64, before: u64| count.saturating_sub(before);
+        counters.add(
+            Count::KeyframeRequestsSent,
+            gained(now.keyframe_requests, before.keyframe_requests),
+        );
+        counters.add(Count::NacksSent, gained(now.nacked, before.nacked));
+        counters.add(
+            Count::Retransmissions,
+            gained(now.retransmitted, before.retransmitted),
+        );
+        let wanted = conference.next_timeout();
+        let timer = Timer::Conference {
+            slot,
+            generation: conference.generation,
+        };
+        self.timers
+            .schedule(&mut conference.scheduled, wanted, timer);
+    }
+
+    fn transport_event(&mut self, now: Instant, slot: usize, event: Event) {
+        let endpoint = &mut self.endpoints[slot];
+        match event {
+            Event::PathVerified(path) => self.bind(slot, path),
+            Event::PathSelected(path) => endpoint.path = Some(path),
+            Event::Connected { profile } => {
+                tracing::info!(endpoint = %endpoint.id, ?profile, "endpoint connected");
+                endpoint.connected = true;
+                endpoint.path = endpoint.transport.path();
+                self.counters.one(Count::TransportsConnected);
+                self.connected(now, slot, true);
+                self.publish(slot, EndpointState::Connected);
+            }
+            Event::Failed(reason) => self.failed(now, slot, reason),
+            Event::Closed => {
+                endpoint.connected = false;
+                self.connected(now, slot, false);
+            }
+        }
+    }
+
+    fn failed(&mut self, now: Instant, slot: usize, reason: FailureReason) {
+        let endpoint = &mut self.endpoints[slot];
+        tracing::info!(endpoint = %endpoint.id, reason = reason.as_str(), "endpoint failed");
+        endpoint.failed = Some(reason);
+        endpoint.connected = false;
+        self.counters.failed(reason);
+        self.connected(now, slot, false);
+        self.publish(slot, EndpointState::Failed);
+    }
+
+    fn connected(&mut self, now: Instant, slot: usize, connected: bool) {
+        let endpoint = &self.endpoints[slot];
+        let conference = endpoint.conference;
+        let core = &mut self.conferences[conference].core;
+        core.connected(now, endpoint.key, connected);
+        self.touch_conference(conference);
+        self.count_endpoints();
+    }
+
+    /// A check with valid integrity came by this path: what comes by it now is this endpoint's.
+    fn bind(&mut self, slot: usize, path: Path) {
+        let before = self.addresses.get(&path);
+        let owner = Owner::Here(slot);
+        if before == Some(owner) || !self.addresses.insert(path, owner) {
+            return;
+        }
+        // A client that comes back from the same port before its old endpoint is gone.
+        if let Some(Owner::Here(other)) = before
+            && let Some(other) = self.endpoints.get_mut(other)
+        {
+            other.paths.retain(|bound| bound.path != path);
+        }
+        let endpoint = &mut self.endpoints[slot];
+        if endpoint.paths.len() == MAX_PATHS {
+            let selected = endpoint.path;
+            let oldest = endpoint
+                .paths
+                .iter()
+                .position(|bound| Some(bound.path) != selected)
+                .unwrap_or(0);
+            let bound = endpoint.paths.remove(oldest);
+            self.unbind(slot, bound);
+        }
+        self.endpoints[slot].paths.push(BoundPath {
+            path,
+            arrives_at: None,
+        });
+    }
+
+    pub(super) fn unbind(&mut self, slot: usize, bound: BoundPath) {
+        self.addresses.remove(&bound.path, Owner::Here(slot));
+        if let Some(worker) = bound.arrives_at {
+            let owner = self.index;
+            let path = bound.path;
+            self.tell_peer(worker, Handover::Unroute { path, owner });
+        }
+    }
+
+    pub(super) fn publish(&self, slot: usize, state: EndpointState) {
+        let endpoint = &self.endpoints[slot];
+        let event = BridgeEvent::EndpointState {
+            conference: self.conferences[endpoint.conference].id.clone(),
+            endpoint: endpoint.id.clone(),
+            state,
+        };
+        let payload = althing_control::encode(&event).into();
+        self.shared.bus.publish(&endpoint.events_to, payload);
+    }
+
+    pub(super) const fn next_generation(&mut self) -> u64 {
+        self.last_generation += 1;
+        self.last_generation
+    }
+
+    /// Runs work for one conference. A panic is a bug of ours: it ends that conference, is
+    /// counted, and nobody else notices.
+    pub(super) fn guarded<R>(
+        &mut self,
+        now: Instant,
+        conference: usize,
+        work: impl FnOnce(&mut Self) -> R,
+    ) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(result) => Some(result),
+            Err(_) => {
+                self.counters.one(Count::Panics);
+                let id = self.conferences.get(conference).map(|c| c.id.as_str());
+                tracing::error!(conference = id, "a bug ended a conference");
+                self.abandon_conference(now, conference);
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("index", &self.index)
+            .field("conferences", &self.conferences.len())
+            .field("endpoints", &self.endpoints.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A conference's core, and the sink for what it forwards.
+pub(super) fn split<'a>(
+    conference: &'a mut Conference,
+    endpoints: &'a mut Slab<Endpoint>,
+    queue: &'a mut SendQueue,
+    counters: &'a mut Counters,
+) -> (&'a mut althing_forwarding::Conference, Sink<'a>) {
+    let sink = Sink {
+        members: &conference.members,
+        endpoints,
+        queue,
+        counters,
+    };
+    (&mut conference.core, sink)
+}
