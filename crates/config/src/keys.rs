@@ -84,11 +84,10 @@ pub fn nearest(unknown: &str, name_of: fn(&Key) -> String) -> String {
         .unwrap_or_default()
 }
 
-/// `0` means "you choose".
-const fn none_if_zero(number: u32) -> Option<usize> {
-    match number {
-        0 => None,
-        n => Some(n as usize),
+fn positive(value: &Given, max: u32) -> Result<usize, Refusal> {
+    match value.number(max)? {
+        0 => Err("must be 1 at least".to_owned()),
+        number => Ok(number as usize),
     }
 }
 
@@ -204,8 +203,8 @@ pub const KEYS: &[Key] = &[
         name: "workers",
         value_name: "NUMBER",
         default: "0",
-        doc: "Threads that forward media. 0 is one for each processor.",
-        set: |s, v| v.number(256).map(|n| s.media.workers = none_if_zero(n)),
+        doc: "Threads that forward media, 8 at most. 0 is one for each processor.",
+        set: |s, v| v.number(8).map(|n| s.media.workers = n as usize),
     },
     Key {
         section: Some("log"),
@@ -242,12 +241,25 @@ pub const KEYS: &[Key] = &[
         section: Some("rooms"),
         name: "max_occupants",
         value_name: "NUMBER",
-        default: "0",
-        doc: "How many people fit in one room. 0 is no limit.",
-        set: |s, v| {
-            v.number(100_000)
-                .map(|n| s.rooms.max_occupants = none_if_zero(n))
-        },
+        default: "1000",
+        doc: "How many people fit in one room.",
+        set: |s, v| positive(v, 100_000).map(|n| s.rooms.max_occupants = n),
+    },
+    Key {
+        section: Some("rooms"),
+        name: "max_rooms",
+        value_name: "NUMBER",
+        default: "10000",
+        doc: "How many rooms may be open at once.",
+        set: |s, v| positive(v, 1_000_000).map(|n| s.rooms.max_rooms = n),
+    },
+    Key {
+        section: Some("rooms"),
+        name: "max_sessions",
+        value_name: "NUMBER",
+        default: "20000",
+        doc: "How many clients may be connected at once, in all rooms together.",
+        set: |s, v| positive(v, 1_000_000).map(|n| s.rooms.max_sessions = n),
     },
 ];
 

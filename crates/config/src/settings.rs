@@ -44,8 +44,8 @@ pub struct Media {
     pub bind: Vec<IpAddr>,
     /// Further addresses to tell clients.
     pub advertise: Vec<Advertise>,
-    /// Media threads; `None` is one for each processor.
-    pub workers: Option<usize>,
+    /// Media threads; 0 is one for each processor.
+    pub workers: usize,
 }
 
 /// An address to tell clients, because a router in front of this machine passes it on.
@@ -78,8 +78,12 @@ pub enum LogFormat {
 /// Limits of rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rooms {
-    /// How many people fit in one room; `None` is no limit.
-    pub max_occupants: Option<usize>,
+    /// How many people fit in one room.
+    pub max_occupants: usize,
+    /// How many rooms may be open at once.
+    pub max_rooms: usize,
+    /// How many clients may be connected at once.
+    pub max_sessions: usize,
 }
 
 /// `[::]` takes IPv4 connections too, so one socket serves every interface.
@@ -114,14 +118,17 @@ impl Default for Settings {
                 port: 10_000,
                 bind: Vec::new(),
                 advertise: Vec::new(),
-                workers: None,
+                workers: 0,
             },
             log: Log {
                 level: "info".to_owned(),
                 format: LogFormat::Text,
             },
             rooms: Rooms {
-                max_occupants: None,
+                // Far beyond what one room is good for; a guard against accidents, not a tariff.
+                max_occupants: 1_000,
+                max_rooms: 10_000,
+                max_sessions: 20_000,
             },
         }
     }

@@ -30,7 +30,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let environment = [("ALTHING_MEDIA_PORT", "2"), ("ALTHING_MEDIA_WORKERS", "2")];
     let settings = load(&sources(file, &environment, &[("media.port", "3")])).unwrap();
     assert_eq!(settings.media.port, 3);
-    assert_eq!(settings.media.workers, Some(2));
+    assert_eq!(settings.media.workers, 2);
     assert_eq!(settings.log.level, "warn");
     assert_eq!(settings.domain, "meet.jitsi");
 }

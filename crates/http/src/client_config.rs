@@ -1,0 +1,200 @@
+//! What clients are told before they connect: `config.js` and `interface_config.js` for stock
+//! clients, and the block in our own index page. All of it is made for the request's own origin.
+
+use althing_model::Origin;
+use serde_json::{Value, json};
+
+/// What `config.js` tells, apart from the origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// The XMPP domain.
+    pub domain: String,
+    /// The version of this build, shown by our own client.
+    pub version: String,
+}
+
+/// JSON that may stand inside a script or an HTML document: nothing in it ends either.
+fn embeddable(value: &Value) -> String {
+    value
+        .to_string()
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+impl ClientConfig {
+    /// A tenant has its own rooms, told apart by the name of their service (protocol 1 §1).
+    fn muc(&self, tenant: Option<&str>) -> String {
+        match tenant {
+            Some(tenant) => format!("muc.{tenant}.{}", self.domain),
+            None => format!("muc.{}", self.domain),
+        }
+    }
+
+    fn focus(&self) -> String {
+        format!("focus.{}", self.domain)
+    }
+
+    /// A tenant's clients connect below its path; the reverse proxies of existing installations
+    /// route by it.
+    fn websocket(origin: &Origin, tenant: Option<&str>) -> String {
+        let prefix = tenant.map_or_else(String::new, |tenant| format!("/{tenant}"));
+        origin.websocket_url(&format!("{prefix}/xmpp-websocket"))
+    }
+
+    /// `config.js` (protocol 1 §2): plain data, since the mobile apps carry it on as JSON.
+    ///
+    /// No `bosh`, since there is no such transport here; no `conferenceRequestUrl`, since the
+    /// request then travels on the socket that is open anyway.
+    pub(crate) fn config_js(&self, origin: &Origin, tenant: Option<&str>) -> String {
+        let config = json!({
+            "hosts": {
+                "domain": self.domain,
+                "muc": self.muc(tenant),
+                "focus": self.focus(),
+            },
+            "focusUserJid": format!("focus@auth.{}", self.domain),
+            "websocket": Self::websocket(origin, tenant),
+            // Stream management is not advertised; a lost socket is a new start.
+            "enableWebsocketResume": false,
+            "bridgeChannel": { "preferSctp": false },
+            "p2p": { "enabled": false },
+            "disableSimulcast": true,
+            "flags": {
+                "sourceNameSignaling": true,
+                "sendMultipleVideoStreams": true,
+                "receiveMultipleVideoStreams": true,
+                "ssrcRewritingEnabled": true,
+            },
+            "channelLastN": -1,
+            // No request leaves this origin.
+            "disableThirdPartyRequests": true,
+            "gravatar": { "disabled": true },
+            "analytics": { "disabled": true, "rtcstatsEnabled": false },
+        });
+        format!("var config = {};\n", embeddable(&config))
+    }
+
+    /// `interface_config.js`: stock web clients stop without it, even if it says little.
+    pub(crate) fn interface_config_js() -> String {
+        let config = json!({
+            "APP_NAME": "Althing",
+            "NATIVE_APP_NAME": "Althing",
+            "PROVIDER_NAME": "Althing",
+            "SHOW_JITSI_WATERMARK": false,
+            "SHOW_POWERED_BY": false,
+            "MOBILE_APP_PROMO": false,
+        });
+        format!("var interfaceConfig = {};\n", embeddable(&config))
+    }
+
+    /// The block our own client reads from its index page, instead of a further request.
+    pub(crate) fn index_block(&self, origin: &Origin, tenant: Option<&str>) -> String {
+        let config = json!({
+            "domain": self.domain,
+            "muc": self.muc(tenant),
+            "focus": self.focus(),
+            "websocket": Self::websocket(origin, tenant),
+            "conferenceRequest": origin.http_url("/conference-request/v1"),
+            "tenant": tenant,
+            "version": self.version,
+        });
+        format!(
+            "<script type=\"application/json\" id=\"althing-config\">{}</script>",
+            embeddable(&config)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ClientConfig {
+        ClientConfig {
+            domain: "meet.jitsi".into(),
+            version: "1.2.3".into(),
+        }
+    }
+
+    fn origin(secure: bool, authority: &str) -> Origin {
+        Origin {
+            secure,
+            authority: authority.into(),
+        }
+    }
+
+    /// The object a script assigns.
+    fn assigned(script: &str, name: &str) -> Value {
+        let json = script
+            .strip_prefix(&format!("var {name} = "))
+            .and_then(|rest| rest.strip_suffix(";\n"))
+            .unwrap();
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn names_are_fixed_and_the_socket_follows_the_origin() {
+        for (origin, socket) in [
+            (
+                origin(false, "localhost:8000"),
+                "ws://localhost:8000/xmpp-websocket",
+            ),
+            (
+                origin(true, "192.0.2.1:8443"),
+                "wss://192.0.2.1:8443/xmpp-websocket",
+            ),
+            (
+                origin(true, "meet.example"),
+                "wss://meet.example/xmpp-websocket",
+            ),
+        ] {
+            let config = assigned(&config().config_js(&origin, None), "config");
+            assert_eq!(config["websocket"], socket);
+            assert_eq!(config["hosts"]["domain"], "meet.jitsi");
+            assert_eq!(config["hosts"]["muc"], "muc.meet.jitsi");
+            assert_eq!(config["hosts"]["focus"], "focus.meet.jitsi");
+            assert_eq!(config["p2p"], json!({ "enabled": false }));
+            assert_eq!(config["disableSimulcast"], true);
+            assert_eq!(config["flags"]["ssrcRewritingEnabled"], true);
+            assert_eq!(config.get("bosh"), None);
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_its_own_socket_and_rooms() {
+        let script = config().config_js(&origin(true, "meet.example"), Some("acme"));
+        let config = assigned(&script, "config");
+        assert_eq!(
+            config["websocket"],
+            "wss://meet.example/acme/xmpp-websocket"
+        );
+        assert_eq!(config["hosts"]["muc"], "muc.acme.meet.jitsi");
+        assert_eq!(config["hosts"]["domain"], "meet.jitsi");
+    }
+
+    #[test]
+    fn the_block_cannot_end_its_script() {
+        let hostile = ClientConfig {
+            domain: "</script><!--".into(),
+            version: "\u{2028}&".into(),
+        };
+        let block = hostile.index_block(&origin(false, "a"), None);
+        assert_eq!(block.matches("</script>").count(), 1);
+        assert!(!block.contains("<!--") && !block.contains('\u{2028}') && !block.contains('&'));
+        let json = block
+            .strip_prefix("<script type=\"application/json\" id=\"althing-config\">")
+            .and_then(|rest| rest.strip_suffix("</script>"))
+            .unwrap();
+        let read: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(read["domain"], "</script><!--");
+    }
+
+    #[test]
+    fn interface_config_is_plain_data() {
+        let script = ClientConfig::interface_config_js();
+        assert_eq!(assigned(&script, "interfaceConfig")["APP_NAME"], "Althing");
+    }
+}
