@@ -49,7 +49,7 @@ export default defineConfig({
         browserName: 'firefox',
         channel: 'moz-firefox',
         headless: false,
-        launchOptions: { firefoxUserPrefs: firefoxPreferences },
+        launchOptions: { executablePath: '/usr/bin/firefox-esr', firefoxUserPrefs: firefoxPreferences },
       },
     },
   ],
