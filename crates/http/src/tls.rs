@@ -271,8 +271,7 @@ mod tests {
     fn it_is_renewed_while_running() {
         let store = Arc::new(Memory::default());
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let certificates =
-            Certificates::open(store, &[], Metrics::default(), start).unwrap();
+        let certificates = Certificates::open(store, &[], Metrics::default(), start).unwrap();
         let first = certificates.current();
         certificates.renew(start).unwrap();
         assert_eq!(certificates.current().cert, first.cert);
