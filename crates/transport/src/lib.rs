@@ -3,6 +3,8 @@
 mod certificate;
 mod demux;
 mod dtls;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ice;
 mod path;
 mod srtp;
