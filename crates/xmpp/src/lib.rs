@@ -18,12 +18,19 @@
     )
 )]
 
+pub mod conference;
+pub mod disco;
 pub mod element;
+pub mod extdisco;
 pub mod features;
+pub mod form;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod jid;
 pub mod jingle;
 pub mod login;
+pub mod muc;
 pub mod ns;
 pub mod session;
 pub mod stanza;

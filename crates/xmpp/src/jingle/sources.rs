@@ -134,18 +134,21 @@ impl RawSources {
         let mut taken: HashSet<String> =
             self.sources.iter().filter_map(|s| s.name.clone()).collect();
         let mut given: HashMap<(MediaKind, Option<String>), String> = HashMap::new();
+        // Counting on from the last number given, no number is tried twice.
+        let (mut audio, mut video) = (0_u32.., 0_u32..);
         for source in self.sources.iter_mut().filter(|s| s.name.is_none()) {
-            let letter = match source.media {
-                MediaKind::Audio => 'a',
-                MediaKind::Video => 'v',
+            let (letter, numbers) = match source.media {
+                MediaKind::Audio => ('a', &mut audio),
+                MediaKind::Video => ('v', &mut video),
             };
             let name = given
                 .entry((source.media, source.msid.clone()))
                 .or_insert_with(|| {
-                    let free = (0_u32..)
-                        .map(|index| format!("{owner}-{letter}{index}"))
-                        .find(|name| taken.insert(name.clone()));
-                    free.unwrap_or_default()
+                    numbers
+                        .by_ref()
+                        .map(|number| format!("{owner}-{letter}{number}"))
+                        .find(|name| taken.insert(name.clone()))
+                        .unwrap_or_default()
                 });
             source.name = Some(name.clone());
         }
