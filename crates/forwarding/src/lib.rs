@@ -4,20 +4,46 @@
 //!   decrypted RTP, RTCP ─┐                          ┌─► PacketSink: rewritten packets per receiver
 //!   bridge channel JSON ─┼─►     Conference        ─┤
 //!   timers, joins, ... ──┘  (one thread owns it)    └─► poll(): bridge channel messages
+//!
+//!   source ── encodings ── ingress (duplicates, gaps, reports)
+//!      │
+//!      └── subscribers ──► outlet of a receiver (slot SSRC, sequence, timestamp)
 //! ```
 //!
 //! After every call that changes something, drain [`Conference::poll`] and ask
-//! [`Conference::next_timeout`] again.
-#![expect(
-    missing_docs,
-    unused_variables,
-    clippy::needless_pass_by_ref_mut,
-    clippy::needless_pass_by_value,
-    reason = "signatures first; bodies follow"
-)]
+//! [`Conference::next_timeout`] again. What is refused, and counted: packets of SSRCs and payload
+//! types that were not signalled, media that a role or [`althing_model::MediaKinds`] forbids,
+//! messages beyond a sender's rate.
+//!
+//! A packet costs one hash lookup, and then a step for each receiver that wants it; other
+//! receivers, other sources and other slots cost nothing.
 
-mod api;
-pub use api::{
-    Conference, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output,
-    PacketSink, Settings, SlotMode,
+mod allocation;
+mod bucket;
+mod conference;
+mod endpoint;
+mod hash;
+mod hidden;
+mod history;
+mod ingress;
+mod keyframes;
+mod media;
+mod messages;
+mod missing;
+mod outlet;
+mod reports;
+mod settings;
+mod silence;
+mod slots;
+mod source;
+mod speakers;
+mod timers;
+
+#[doc(hidden)]
+pub mod fuzzing;
+
+pub use conference::Conference;
+pub use settings::{
+    ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output, PacketSink,
+    Settings, SlotMode,
 };

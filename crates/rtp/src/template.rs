@@ -121,6 +121,19 @@ impl HeaderTemplate {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
+    /// The payload type, 0 to 127.
+    #[must_use]
+    pub const fn payload_type(&self) -> u8 {
+        self.bytes[1] & 0x7f
+    }
+
+    /// The timestamp.
+    #[must_use]
+    pub const fn timestamp(&self) -> u32 {
+        let [_, _, _, _, a, b, c, d, ..] = self.bytes;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     /// Whether there is a place for a transport-cc number.
     #[must_use]
     pub const fn has_transport_cc(&self) -> bool {

@@ -1,0 +1,582 @@
+//! The conference: who is in it, what they send, and the calls of its owner.
+
+use crate::endpoint::{Channel, Endpoint, Route};
+use crate::hash::Keyed;
+use crate::settings::{
+    ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output, PacketSink,
+    Settings, SlotMode,
+};
+use crate::source::Source;
+use crate::speakers;
+use crate::timers::{Timer, Timers};
+use althing_colibri::BridgeMessage;
+use althing_model::profile::{self, Codec};
+use althing_model::{
+    EndpointId, Entropy, FeedbackSources, MediaKind, MediaKinds, SeededEntropy, SourceDescription,
+    SourceName,
+};
+use slab::Slab;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a payload type stands for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    pub(crate) codec: Codec,
+    pub(crate) kind: MediaKind,
+    /// Of the media, also for a retransmission.
+    pub(crate) number: u8,
+    /// Of its retransmissions.
+    pub(crate) rtx: Option<u8>,
+    pub(crate) is_rtx: bool,
+}
+
+/// One conference. Owned by one thread; deterministic given its seed and inputs.
+#[derive(Debug)]
+pub struct Conference {
+    pub(crate) settings: Settings,
+    pub(crate) feedback: FeedbackSources,
+    pub(crate) entropy: SeededEntropy,
+    pub(crate) hash: Keyed,
+    pub(crate) payloads: [Option<Payload>; 128],
+    pub(crate) endpoints: Slab<Endpoint>,
+    ids: HashMap<EndpointId, EndpointKey>,
+    generation: u32,
+    pub(crate) sources: Slab<Source>,
+    pub(crate) names: BTreeMap<SourceName, usize>,
+    /// Every SSRC signalled or made: what a new one must not be.
+    pub(crate) ssrcs: BTreeSet<u32>,
+    /// Endpoints by speech: who was dominant last first, the others as they joined.
+    pub(crate) order: Vec<usize>,
+    pub(crate) dominant: Option<usize>,
+    /// Former dominant speakers still here, the last first; the dominant one is not among them.
+    pub(crate) recent: Vec<usize>,
+    pub(crate) speeches: u64,
+    pub(crate) last_level: Option<Instant>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) timers: Timers,
+    pub(crate) dirty: Vec<usize>,
+    /// Sources whose wants may have changed.
+    pub(crate) touched: Vec<usize>,
+    pub(crate) retries: Vec<(Instant, usize)>,
+    pub(crate) tick: u64,
+    /// Sources with missing packets.
+    pub(crate) missing: Vec<usize>,
+    /// Senders with arrivals to report.
+    pub(crate) recorded: Vec<usize>,
+    /// Encodings with something to report.
+    pub(crate) reporting: Vec<(usize, usize)>,
+    pub(crate) origin: Option<Instant>,
+    now: Option<Instant>,
+    /// Re-used for every RTCP packet that is sent.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) numbers: Vec<u16>,
+    pub(crate) counters: ConferenceCounters,
+}
+
+impl Conference {
+    /// An empty conference. `feedback` names the bridge's own sources, which its RTCP comes from.
+    #[must_use]
+    pub fn new(settings: Settings, feedback: FeedbackSources, seed: u64) -> Self {
+        let mut entropy = SeededEntropy::new(seed);
+        let mut payloads = [None; 128];
+        for (kind, list) in [
+            (MediaKind::Audio, profile::AUDIO),
+            (MediaKind::Video, profile::VIDEO),
+        ] {
+            for p in list {
+                let media = Payload {
+                    codec: p.codec,
+                    kind,
+                    number: p.number,
+                    rtx: p.rtx,
+                    is_rtx: false,
+                };
+                payloads[usize::from(p.number & 0x7f)] = Some(media);
+                if let Some(rtx) = p.rtx {
+                    payloads[usize::from(rtx & 0x7f)] = Some(Payload {
+                        is_rtx: true,
+                        ..media
+                    });
+                }
+            }
+        }
+        Self {
+            settings,
+            feedback,
+            hash: Keyed(entropy.next_u64()),
+            entropy,
+            payloads,
+            endpoints: Slab::new(),
+            ids: HashMap::new(),
+            generation: 0,
+            sources: Slab::new(),
+            names: BTreeMap::new(),
+            ssrcs: BTreeSet::from([feedback.audio.0, feedback.video.0]),
+            order: Vec::new(),
+            dominant: None,
+            recent: Vec::new(),
+            speeches: 0,
+            last_level: None,
+            outputs: VecDeque::new(),
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            touched: Vec::new(),
+            retries: Vec::new(),
+            tick: 0,
+            missing: Vec::new(),
+            recorded: Vec::new(),
+            reporting: Vec::new(),
+            origin: None,
+            now: None,
+            scratch: Vec::new(),
+            numbers: Vec::new(),
+            counters: ConferenceCounters::default(),
+        }
+    }
+
+    /// Adds an endpoint; one of the same id is replaced. It counts as not connected, with no
+    /// channel.
+    pub fn add_endpoint(&mut self, now: Instant, settings: EndpointSettings) -> EndpointKey {
+        self.enter(now);
+        if let Some(&old) = self.ids.get(&settings.id) {
+            self.remove_endpoint(now, old);
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.endpoints.vacant_entry();
+        let index = entry.key();
+        let key = EndpointKey {
+            index: u32::try_from(index).expect("no conference has four billion endpoints"),
+            generation: self.generation,
+        };
+        self.ids.insert(settings.id.clone(), key);
+        entry.insert(Endpoint::new(key, settings, self.hash));
+        self.order.push(index);
+        self.dirty.push(index);
+        key
+    }
+
+    /// Removes an endpoint with its sources; everybody's slots for them become free.
+    pub fn remove_endpoint(&mut self, now: Instant, key: EndpointKey) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        for source in self.endpoints[index].sources.clone() {
+            self.remove_source(source);
+        }
+        for (source, height) in std::mem::take(&mut self.endpoints[index].effective) {
+            self.sources[source].wants.remove(height);
+            self.touched.push(source);
+        }
+        for outlet in &self.endpoints[index].outlets {
+            if let (true, Some(source)) = (outlet.subscribed, outlet.source) {
+                self.sources[source].unsubscribe(index);
+            }
+            if self.endpoints[index].mode == SlotMode::Rewriting {
+                for ssrc in std::iter::once(outlet.ssrc).chain(outlet.rtx) {
+                    self.ssrcs.remove(&ssrc.0);
+                }
+            }
+        }
+        let endpoint = self.endpoints.remove(index);
+        self.ids.remove(&endpoint.id);
+        self.order.retain(|i| *i != index);
+        self.dirty.retain(|i| *i != index);
+        self.recorded.retain(|i| *i != index);
+        self.retries.retain(|(_, i)| *i != index);
+        let was_recent = self.recent.contains(&index);
+        self.recent.retain(|i| *i != index);
+        if self.dominant == Some(index) {
+            self.dominant = None;
+            self.timers.arm(Timer::Speakers, now + speakers::INTERVAL);
+        } else if was_recent {
+            self.tell_dominant();
+        }
+        // Whoever was kept out by last-N may now come in.
+        self.mark_all_dirty(false, true);
+    }
+
+    /// The complete new set of an endpoint's sources. Foreign names, SSRCs that somebody else uses
+    /// and sources beyond the limit are left out and counted. A source whose SSRCs changed keeps
+    /// its slots; its receivers continue with the next keyframe.
+    pub fn set_sources(&mut self, now: Instant, key: EndpointKey, sources: Vec<SourceDescription>) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        let endpoint = &self.endpoints[index];
+        let mut list: Vec<SourceDescription> = Vec::new();
+        for source in sources {
+            let fits = !endpoint.is_visitor()
+                && source.name.belongs_to(&endpoint.id)
+                && source.name.kind() == source.kind
+                && !source.encodings.is_empty()
+                && list.len() < self.settings.max_sources_per_endpoint
+                && list.iter().all(|s| s.name != source.name);
+            if fits {
+                list.push(source);
+            } else {
+                self.counters.sources_refused += 1;
+            }
+        }
+        let (mut audio, mut video) = (false, false);
+        for old in endpoint.sources.clone() {
+            if !list.iter().any(|s| s.name == self.sources[old].name) {
+                self.note_kind(old, &mut audio, &mut video);
+                self.remove_source(old);
+            }
+        }
+        for description in list {
+            let known = self.names.get(&description.name).copied();
+            if let Some(source) = known {
+                let s = &mut self.sources[source];
+                if s.signalled_type != description.video_type {
+                    s.signalled_type = description.video_type;
+                    s.video_type = description.video_type;
+                    video = true;
+                }
+                if s.encodings == description.encodings {
+                    continue;
+                }
+                self.release_ssrcs(source);
+            }
+            if description
+                .ssrcs()
+                .any(|s| s.0 == 0 || self.ssrcs.contains(&s.0))
+            {
+                self.counters.sources_refused += 1;
+                if let Some(source) = known {
+                    self.note_kind(source, &mut audio, &mut video);
+                    self.remove_source(source);
+                }
+                continue;
+            }
+            let source = match known {
+                Some(source) => {
+                    self.replace_encodings(source, description);
+                    source
+                }
+                None => self.add_source(index, description),
+            };
+            self.claim_ssrcs(index, source);
+            self.note_kind(source, &mut audio, &mut video);
+        }
+        self.mark_all_dirty(audio, video);
+    }
+
+    fn note_kind(&self, source: usize, audio: &mut bool, video: &mut bool) {
+        match self.sources[source].kind {
+            MediaKind::Audio => *audio = true,
+            MediaKind::Video => *video = true,
+        }
+    }
+
+    fn add_source(&mut self, index: usize, description: SourceDescription) -> usize {
+        let endpoint = &mut self.endpoints[index];
+        let video_type = endpoint
+            .take_early_type(&description.name)
+            .unwrap_or(description.video_type);
+        let name = description.name.clone();
+        let source = self
+            .sources
+            .insert(Source::new(endpoint.key, description, video_type));
+        endpoint.sources.push(source);
+        self.names.insert(name, source);
+        self.touched.push(source);
+        source
+    }
+
+    fn replace_encodings(&mut self, source: usize, description: SourceDescription) {
+        self.sources[source].set_encodings(description.encodings);
+        // A plain receiver knows the source by its SSRC: that is another outlet now.
+        let plain: Vec<usize> = self
+            .endpoints
+            .iter()
+            .filter(|(_, e)| e.mode == SlotMode::Plain && e.outlet_of.contains_key(&source))
+            .map(|(i, _)| i)
+            .collect();
+        for receiver in plain {
+            self.endpoints[receiver].unmap(source);
+            self.sources[source].unsubscribe(receiver);
+        }
+    }
+
+    fn claim_ssrcs(&mut self, index: usize, source: usize) {
+        let routes = &mut self.endpoints[index].routes;
+        for (encoding, e) in self.sources[source].encodings.iter().enumerate() {
+            for (ssrc, is_rtx) in
+                std::iter::once((e.primary, false)).chain(e.rtx.map(|rtx| (rtx, true)))
+            {
+                self.ssrcs.insert(ssrc.0);
+                let route = Route {
+                    source,
+                    encoding,
+                    is_rtx,
+                };
+                routes.insert(ssrc.0, route);
+            }
+        }
+    }
+
+    fn release_ssrcs(&mut self, source: usize) {
+        let s = &self.sources[source];
+        let routes = &mut self.endpoints[s.owner.index()].routes;
+        for ssrc in s
+            .encodings
+            .iter()
+            .flat_map(|e| std::iter::once(e.primary).chain(e.rtx))
+        {
+            self.ssrcs.remove(&ssrc.0);
+            routes.remove(&ssrc.0);
+        }
+    }
+
+    fn remove_source(&mut self, source: usize) {
+        self.release_ssrcs(source);
+        let s = self.sources.remove(source);
+        self.names.remove(&s.name);
+        self.missing.retain(|i| *i != source);
+        self.reporting.retain(|(i, _)| *i != source);
+        self.touched.retain(|i| *i != source);
+        if let Some(owner) = self.endpoints.get_mut(s.owner.index()) {
+            owner.sources.retain(|i| *i != source);
+        }
+        for (_, endpoint) in &mut self.endpoints {
+            endpoint.unmap(source);
+            if let Ok(at) = endpoint
+                .effective
+                .binary_search_by_key(&source, |(s, _)| *s)
+            {
+                endpoint.effective.remove(at);
+            }
+        }
+        // A freed slot may serve somebody who had none.
+        for (_, other) in &mut self.sources {
+            other.unserved = false;
+        }
+    }
+
+    /// What the endpoint may send from now on.
+    pub fn set_may_send(&mut self, now: Instant, key: EndpointKey, may_send: MediaKinds) {
+        self.enter(now);
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.may_send = may_send;
+        }
+    }
+
+    /// `initial-last-n`: holds until the client says otherwise. Negative for no limit.
+    pub fn set_last_n(&mut self, now: Instant, key: EndpointKey, last_n: i32) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        self.endpoints[index].wishes.last_n = last_n;
+        self.mark_dirty(index, false, true);
+    }
+
+    /// The endpoint's transport came up or went down: whether packets can be sent to it.
+    pub fn connected(&mut self, now: Instant, key: EndpointKey, connected: bool) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        self.endpoints[index].connected = connected;
+        self.mark_dirty(index, true, true);
+    }
+
+    /// A round trip time measured elsewhere (ICE), used while RTCP has given none.
+    pub fn set_rtt(&mut self, key: EndpointKey, rtt: Duration) {
+        if let Some(endpoint) = self.endpoint_mut(key)
+            && !endpoint.rtt_measured
+        {
+            endpoint.rtt = Some(rtt);
+        }
+    }
+
+    /// The shell saw no sign of life for 8 s (protocol 5 §15), or saw one again.
+    pub fn set_active(&mut self, now: Instant, key: EndpointKey, active: bool) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        let endpoint = &mut self.endpoints[index];
+        if std::mem::replace(&mut endpoint.active, active) == active {
+            return;
+        }
+        let message = BridgeMessage::EndpointConnectivityStatusChangeEvent {
+            endpoint: endpoint.id.clone(),
+            active,
+        };
+        self.broadcast(&message, |i, _| i != index);
+    }
+
+    /// A bridge channel of the endpoint opened: everything it should know is said again, in the
+    /// order of protocol 3 §4.1.
+    pub fn channel_opened(&mut self, now: Instant, key: EndpointKey) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        // What is pending is settled first, so that the whole state below is the newest.
+        self.endpoints[index].channel = Channel::Closed;
+        self.allocate();
+        self.endpoints[index].channel = Channel::Open;
+        self.send(index, &BridgeMessage::ServerHello { version: None });
+        for source in self.endpoints[index].sources.clone() {
+            if self.sources[source].kind == MediaKind::Video {
+                self.tell_sender(source);
+            }
+        }
+        self.tell_forwarded(index, true);
+        for outlet in &mut self.endpoints[index].outlets {
+            outlet.changed = outlet.source.is_some();
+        }
+        self.announce(index, now);
+        let inactive: Vec<EndpointId> = self
+            .endpoints
+            .iter()
+            .filter(|(i, e)| *i != index && !e.active)
+            .map(|(_, e)| e.id.clone())
+            .collect();
+        for endpoint in inactive {
+            self.send(
+                index,
+                &BridgeMessage::EndpointConnectivityStatusChangeEvent {
+                    endpoint,
+                    active: false,
+                },
+            );
+        }
+        if let Some(message) = self.dominant_message() {
+            self.send(index, &message);
+        }
+    }
+
+    /// The endpoint's last channel closed: new slots wait for the next one, media goes on.
+    pub fn channel_closed(&mut self, now: Instant, key: EndpointKey) {
+        self.enter(now);
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.channel = Channel::Closed;
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl PacketSink) {
+        self.enter(now);
+        if self.timers.take(Timer::Allocation, now) {
+            let mut next = None;
+            for (at, index) in std::mem::take(&mut self.retries) {
+                if at <= now {
+                    self.mark_dirty(index, true, true);
+                } else {
+                    next = Some(next.map_or(at, |n: Instant| n.min(at)));
+                    self.retries.push((at, index));
+                }
+            }
+            if let Some(at) = next {
+                self.timers.arm(Timer::Allocation, at);
+            }
+        }
+        self.allocate();
+        if self.timers.take(Timer::Missing, now) {
+            self.ask_for_missing(now, sink);
+        }
+        if self.timers.take(Timer::Feedback, now) {
+            self.send_feedback(sink);
+        }
+        if self.timers.take(Timer::Reports, now) {
+            self.send_reports(now, sink);
+        }
+        if self.timers.take(Timer::Speakers, now) {
+            self.find_dominant(now);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; a time in the past means now.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.dirty.is_empty() && self.touched.is_empty() {
+            self.timers.next()
+        } else {
+            self.now
+        }
+    }
+
+    /// The next thing to be done outside; call until there is nothing.
+    pub fn poll(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && !(self.dirty.is_empty() && self.touched.is_empty()) {
+            self.allocate();
+        }
+        self.outputs.pop_front()
+    }
+
+    /// Sums over the life of the conference.
+    #[must_use]
+    pub const fn counters(&self) -> ConferenceCounters {
+        self.counters
+    }
+
+    /// Sums over the life of an endpoint; nothing for one that is gone.
+    #[must_use]
+    pub fn endpoint_counters(&self, key: EndpointKey) -> Option<EndpointCounters> {
+        let endpoint = self.endpoint(key)?;
+        Some(EndpointCounters {
+            rtt: endpoint.rtt,
+            ..endpoint.counters
+        })
+    }
+
+    /// How many endpoints there are.
+    #[must_use]
+    pub fn endpoint_count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Who speaks, once somebody has.
+    #[must_use]
+    pub fn dominant_speaker(&self) -> Option<&EndpointId> {
+        Some(&self.endpoints[self.dominant?].id)
+    }
+
+    pub(crate) fn enter(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.origin.get_or_insert(now);
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now.expect("nothing happens before the first call")
+    }
+
+    pub(crate) fn index(&self, key: EndpointKey) -> Option<usize> {
+        self.endpoint(key).map(|e| e.key.index())
+    }
+
+    pub(crate) fn endpoint(&self, key: EndpointKey) -> Option<&Endpoint> {
+        self.endpoints.get(key.index()).filter(|e| e.key == key)
+    }
+
+    pub(crate) fn endpoint_mut(&mut self, key: EndpointKey) -> Option<&mut Endpoint> {
+        self.endpoints.get_mut(key.index()).filter(|e| e.key == key)
+    }
+
+    pub(crate) fn endpoint_by_id(&self, id: &str) -> Option<usize> {
+        self.ids.get(id).map(|k| k.index())
+    }
+
+    pub(crate) fn send(&mut self, index: usize, message: &BridgeMessage) {
+        let endpoint = &self.endpoints[index];
+        if endpoint.channel == Channel::Open {
+            self.outputs.push_back(Output::Message {
+                to: endpoint.key,
+                json: message.to_json().into(),
+            });
+        }
+    }
+
+    /// Written once, shared by everybody with a channel that `whom` accepts.
+    pub(crate) fn broadcast(
+        &mut self,
+        message: &BridgeMessage,
+        whom: impl Fn(usize, &Endpoint) -> bool,
+    ) {
+        let json: Arc<str> = message.to_json().into();
+        let receivers = self
+            .endpoints
+            .iter()
+            .filter(|(i, e)| e.channel == Channel::Open && whom(*i, e));
+        self.outputs.extend(receivers.map(|(_, e)| Output::Message {
+            to: e.key,
+            json: Arc::clone(&json),
+        }));
+    }
+}

@@ -1,0 +1,136 @@
+//! One endpoint: as a sender, and as a receiver.
+
+use crate::allocation::Wishes;
+use crate::bucket::Bucket;
+use crate::hash::{IndexMap, Keyed, SsrcMap};
+use crate::outlet::Outlet;
+use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, SlotMode};
+use crate::speakers::Speaker;
+use althing_colibri::AudioSubscription;
+use althing_model::{EndpointId, MediaKind, MediaKinds, Role, SourceName, Ssrc, VideoType};
+use althing_rtp::rtcp::TransportCcRecorder;
+use std::time::Duration;
+
+/// Where an SSRC of a sender leads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) source: usize,
+    pub(crate) encoding: usize,
+    pub(crate) is_rtx: bool,
+}
+
+/// Whether the bridge channel can carry a message now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Closed,
+    Open,
+}
+
+/// The most video types kept for sources that are not signalled yet.
+const MAX_EARLY_TYPES: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) key: EndpointKey,
+    pub(crate) id: EndpointId,
+    pub(crate) role: Role,
+    pub(crate) may_send: MediaKinds,
+    pub(crate) receives_audio: bool,
+    pub(crate) receives_video: bool,
+    pub(crate) mode: SlotMode,
+    pub(crate) connected: bool,
+    pub(crate) active: bool,
+    pub(crate) channel: Channel,
+    pub(crate) rtt: Option<Duration>,
+    /// The round trip time came from RTCP, and ICE's is of no more use.
+    pub(crate) rtt_measured: bool,
+    pub(crate) counters: EndpointCounters,
+
+    // As a sender.
+    pub(crate) sources: Vec<usize>,
+    pub(crate) routes: SsrcMap<Route>,
+    early_types: Vec<(SourceName, VideoType)>,
+    pub(crate) speaker: Speaker,
+    pub(crate) recorder: TransportCcRecorder,
+    pub(crate) recorded_ssrc: Ssrc,
+    pub(crate) relayed: Bucket,
+    pub(crate) steering: Bucket,
+
+    // As a receiver.
+    pub(crate) wishes: Wishes,
+    pub(crate) audio: AudioSubscription,
+    /// Effective heights of the sources it wants, by source index.
+    pub(crate) effective: Vec<(usize, i32)>,
+    pub(crate) forwarded: Vec<SourceName>,
+    pub(crate) outlets: Vec<Outlet>,
+    pub(crate) outlet_of: IndexMap<usize>,
+    /// Outlet by SSRC, and whether that is its retransmission SSRC. Never forgotten: an SSRC must
+    /// not return in another meaning.
+    pub(crate) by_ssrc: SsrcMap<(usize, bool)>,
+    pub(crate) transport_cc: u16,
+    /// Greater for who was dominant later; 0 for never.
+    pub(crate) spoke: u64,
+    pub(crate) dirty_audio: bool,
+    pub(crate) dirty_video: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn new(key: EndpointKey, settings: EndpointSettings, hash: Keyed) -> Self {
+        Self {
+            key,
+            id: settings.id,
+            role: settings.role,
+            may_send: settings.may_send,
+            receives_audio: settings.receives_audio,
+            receives_video: settings.receives_video,
+            mode: settings.slots,
+            connected: false,
+            active: true,
+            channel: Channel::Closed,
+            rtt: None,
+            rtt_measured: false,
+            counters: EndpointCounters::default(),
+            sources: Vec::new(),
+            routes: SsrcMap::with_hasher(hash),
+            early_types: Vec::new(),
+            speaker: Speaker::default(),
+            recorder: TransportCcRecorder::new(),
+            recorded_ssrc: Ssrc(0),
+            relayed: Bucket::new(100, 200),
+            steering: Bucket::new(100, 200),
+            wishes: Wishes::default(),
+            audio: AudioSubscription::default(),
+            effective: Vec::new(),
+            forwarded: Vec::new(),
+            outlets: Vec::new(),
+            outlet_of: IndexMap::with_hasher(hash),
+            by_ssrc: SsrcMap::with_hasher(hash),
+            transport_cc: 0,
+            spoke: 0,
+            dirty_audio: true,
+            dirty_video: true,
+        }
+    }
+
+    pub(crate) fn is_visitor(&self) -> bool {
+        self.role == Role::Visitor
+    }
+
+    pub(crate) fn may_send(&self, kind: MediaKind, video_type: VideoType) -> bool {
+        !self.is_visitor() && self.may_send.permits(kind, video_type)
+    }
+
+    /// Remembers the type of a source that is not signalled yet.
+    pub(crate) fn set_early_type(&mut self, name: SourceName, video_type: VideoType) {
+        self.early_types.retain(|(n, _)| *n != name);
+        if self.early_types.len() == MAX_EARLY_TYPES {
+            self.early_types.remove(0);
+        }
+        self.early_types.push((name, video_type));
+    }
+
+    pub(crate) fn take_early_type(&mut self, name: &SourceName) -> Option<VideoType> {
+        let at = self.early_types.iter().position(|(n, _)| n == name)?;
+        Some(self.early_types.remove(at).1)
+    }
+}

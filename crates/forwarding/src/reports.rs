@@ -1,0 +1,259 @@
+//! RTCP: what comes from clients is consumed here; of it only sender reports and keyframe requests
+//! go on, rewritten.
+
+use crate::conference::Conference;
+use crate::missing;
+use crate::settings::{EndpointKey, PacketSink};
+use crate::timers::Timer;
+use althing_model::profile;
+use althing_rtp::rtcp::{self, Compound, Nack, ReportBlock, ReportBlocks, Rtcp, SenderInfo};
+use althing_rtp::{HeaderTemplate, rtx};
+use std::time::Instant;
+
+/// Packets of one compound that are looked at.
+const MAX_PACKETS: usize = 32;
+/// Streams one FIR may name.
+const MAX_FIR: usize = 16;
+/// Numbers one NACK may name.
+const MAX_NACKED: usize = 200;
+const MAX_BLOCKS: usize = 31;
+
+impl Conference {
+    /// A decrypted RTCP packet of the endpoint.
+    pub fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        packet: &[u8],
+        sink: &mut impl PacketSink,
+    ) {
+        self.enter(now);
+        let Some(index) = self.index(key) else { return };
+        for item in Compound::new(packet).take(MAX_PACKETS) {
+            match item {
+                Ok(Rtcp::SenderReport(report)) => {
+                    self.forward_sender_report(index, &report.info, now, sink);
+                    self.measure_round_trip(index, report.blocks, now);
+                }
+                Ok(Rtcp::ReceiverReport(report)) => {
+                    self.measure_round_trip(index, report.blocks, now);
+                }
+                Ok(Rtcp::Pli { media, .. }) => self.keyframe_wanted(index, media, now, sink),
+                Ok(Rtcp::Fir(fir)) => {
+                    for (media, _) in fir.entries().take(MAX_FIR) {
+                        self.keyframe_wanted(index, media, now, sink);
+                    }
+                }
+                Ok(Rtcp::Nack(nack)) => self.retransmit(index, nack, now, sink),
+                Ok(
+                    Rtcp::SourceDescription
+                    | Rtcp::Bye(_)
+                    | Rtcp::TransportCc(_)
+                    | Rtcp::Remb(_)
+                    | Rtcp::Other { .. },
+                ) => {}
+                Err(_) => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    /// Lip sync works across the bridge: wall clock kept, timestamp and counts as the receiver sees
+    /// them.
+    fn forward_sender_report(
+        &mut self,
+        index: usize,
+        info: &SenderInfo,
+        now: Instant,
+        sink: &mut impl PacketSink,
+    ) {
+        let endpoint = &self.endpoints[index];
+        let Some(&route) = endpoint.routes.get(&info.ssrc.0) else {
+            return;
+        };
+        let source = &mut self.sources[route.source];
+        if route.is_rtx || !endpoint.may_send(source.kind, source.signalled_type) {
+            return;
+        }
+        source.ingress[route.encoding].sender_report(info, now);
+        if route.encoding != 0 {
+            return;
+        }
+        for subscriber in &source.subscribers {
+            let receiver = &mut self.endpoints[subscriber.endpoint];
+            let outlet = &mut receiver.outlets[subscriber.outlet];
+            if !outlet.carries(source.epoch) {
+                continue;
+            }
+            outlet.report_sent(info.ntp_middle(), now);
+            let info = SenderInfo {
+                ssrc: outlet.ssrc,
+                ntp: info.ntp,
+                rtp_timestamp: outlet.timestamp(info.rtp_timestamp),
+                packets: outlet.packets,
+                octets: outlet.octets,
+            };
+            self.scratch.clear();
+            rtcp::sender_report(&mut self.scratch, &info, &[]);
+            sink.rtcp(receiver.key, &self.scratch);
+        }
+    }
+
+    fn measure_round_trip(&mut self, index: usize, blocks: ReportBlocks<'_>, now: Instant) {
+        let endpoint = &mut self.endpoints[index];
+        for block in blocks {
+            let Some(&(outlet, false)) = endpoint.by_ssrc.get(&block.ssrc.0) else {
+                continue;
+            };
+            let rtt =
+                endpoint.outlets[outlet].round_trip(block.last_sr, block.delay_since_last_sr, now);
+            if rtt.is_some() {
+                endpoint.rtt = rtt;
+                endpoint.rtt_measured = true;
+            }
+        }
+    }
+
+    /// Answers a NACK from the source's history, always on the retransmission SSRC: the same SSRC
+    /// and number under another header would break the cipher's nonce.
+    fn retransmit(
+        &mut self,
+        index: usize,
+        nack: Nack<'_>,
+        now: Instant,
+        sink: &mut impl PacketSink,
+    ) {
+        let endpoint = &mut self.endpoints[index];
+        let Some(&(outlet, false)) = endpoint.by_ssrc.get(&nack.media.0) else {
+            return;
+        };
+        let outlet = &mut endpoint.outlets[outlet];
+        let (Some(source), Some(rtx_ssrc), true) = (outlet.source, outlet.rtx, outlet.subscribed)
+        else {
+            return;
+        };
+        let source = &self.sources[source];
+        if !outlet.carries(source.epoch) {
+            return;
+        }
+        for sequence in nack.sequences().take(MAX_NACKED) {
+            let Some(number) = outlet.source_number(sequence) else {
+                continue;
+            };
+            let Some(kept) = source.history.get(number) else {
+                continue;
+            };
+            let transport_cc = self
+                .settings
+                .transport_cc
+                .then_some(profile::extension::TRANSPORT_CC);
+            let Some(mut header) = HeaderTemplate::from_header(kept.header, transport_cc) else {
+                continue;
+            };
+            let rtx_type = self.payloads[usize::from(header.payload_type() & 0x7f)];
+            let Some(rtx_type) = rtx_type.and_then(|p| p.rtx) else {
+                continue;
+            };
+            if !outlet.may_resend(number, endpoint.rtt, now) {
+                continue;
+            }
+            header.set_payload_type(rtx_type);
+            header.set_ssrc(rtx_ssrc);
+            header.set_sequence(outlet.next_rtx());
+            header.set_timestamp(outlet.timestamp(header.timestamp()));
+            if header.has_transport_cc() {
+                endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
+                header.set_transport_cc(endpoint.transport_cc);
+            }
+            let size = (header.bytes().len() + 2 + kept.payload.len()) as u64;
+            endpoint.counters.rtp_sent += 1;
+            endpoint.counters.rtp_sent_bytes += size;
+            endpoint.counters.retransmitted += 1;
+            self.counters.rtp_sent += 1;
+            self.counters.retransmitted += 1;
+            sink.rtp(
+                endpoint.key,
+                header.bytes(),
+                [&rtx::prefix(sequence), kept.payload],
+            );
+        }
+    }
+
+    /// Asks senders again for what is missing and due.
+    pub(crate) fn ask_for_missing(&mut self, now: Instant, sink: &mut impl PacketSink) {
+        let mut listed = std::mem::take(&mut self.missing);
+        listed.retain(|&index| {
+            let source = &mut self.sources[index];
+            let rtt = self.endpoints[source.owner.index()].rtt;
+            self.numbers.clear();
+            source
+                .missing
+                .due(now, missing::interval(rtt), &mut self.numbers);
+            self.counters.nacked += self.numbers.len() as u64;
+            let mut rest = &self.numbers[..];
+            while !rest.is_empty() {
+                self.scratch.clear();
+                let media = source.ingress[0].ssrc;
+                let taken = rtcp::nack(&mut self.scratch, self.feedback.video, media, rest);
+                sink.rtcp(source.owner, &self.scratch);
+                rest = &rest[taken.max(1).min(rest.len())..];
+            }
+            match source.missing.next_at() {
+                Some(at) => {
+                    self.timers.arm(Timer::Missing, at);
+                    true
+                }
+                None => {
+                    source.listed_missing = false;
+                    false
+                }
+            }
+        });
+        self.missing = listed;
+    }
+
+    /// Reports arrivals to senders (transport-cc).
+    pub(crate) fn send_feedback(&mut self, sink: &mut impl PacketSink) {
+        let mut recorded = std::mem::take(&mut self.recorded);
+        for index in recorded.drain(..) {
+            let endpoint = &mut self.endpoints[index];
+            while endpoint.recorder.is_pending() {
+                self.scratch.clear();
+                let built = endpoint.recorder.build(
+                    &mut self.scratch,
+                    self.feedback.video,
+                    endpoint.recorded_ssrc,
+                );
+                if built {
+                    sink.rtcp(endpoint.key, &self.scratch);
+                }
+            }
+        }
+        self.recorded = recorded;
+    }
+
+    /// Receiver reports on everything that arrived since the last ones.
+    pub(crate) fn send_reports(&mut self, now: Instant, sink: &mut impl PacketSink) {
+        let mut reporting = std::mem::take(&mut self.reporting);
+        reporting.sort_unstable_by_key(|(s, e)| (self.sources[*s].owner, *s, *e));
+        let mut at = 0;
+        while let Some(&(first, _)) = reporting.get(at) {
+            let owner = self.sources[first].owner;
+            let mut blocks: Vec<ReportBlock> = Vec::new();
+            while let Some(&(source, encoding)) = reporting.get(at) {
+                let source = &mut self.sources[source];
+                if source.owner != owner || blocks.len() == MAX_BLOCKS {
+                    break;
+                }
+                at += 1;
+                blocks.extend(source.ingress[encoding].report(now));
+            }
+            if !blocks.is_empty() {
+                self.scratch.clear();
+                rtcp::receiver_report(&mut self.scratch, self.feedback.video, &blocks);
+                sink.rtcp(owner, &self.scratch);
+            }
+        }
+        reporting.clear();
+        self.reporting = reporting;
+    }
+}

@@ -1,0 +1,151 @@
+//! What goes into a conference and comes out of it.
+
+use althing_model::{EndpointId, MediaKinds, Role};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How sources are presented to a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotMode {
+    /// SSRC rewriting: a pool of SSRCs, announced on the bridge channel (protocol 3 §7.3).
+    Rewriting,
+    /// Each source keeps the SSRC of its first encoding.
+    Plain,
+}
+
+/// What an operator may choose.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Number packets towards receivers for transport-wide congestion control. Off while nothing
+    /// estimates from the feedback.
+    pub transport_cc: bool,
+    /// At most this many video sources per receiver, whatever it asks for; nothing for no limit.
+    pub last_n: Option<u32>,
+    /// How long the first packet on a brand-new SSRC waits after the map was handed out: a browser
+    /// that has not yet added the SSRC may bind it to the wrong line for ever.
+    pub slot_hold: Duration,
+    /// In conferences with more endpoints than this, `EndpointStats` reach only those who look.
+    pub stats_filter_threshold: usize,
+    /// Sources beyond this are not taken from one endpoint.
+    pub max_sources_per_endpoint: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            transport_cc: false,
+            last_n: None,
+            slot_hold: Duration::from_millis(400),
+            stats_filter_threshold: 20,
+            max_sources_per_endpoint: 20,
+        }
+    }
+}
+
+/// Names an endpoint of one conference. A key of a removed endpoint names nobody; calls with it do
+/// nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointKey {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl EndpointKey {
+    /// A small number, re-used after removal: for tables indexed by endpoint.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// A new endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointSettings {
+    /// Its id; one of the same id is replaced.
+    pub id: EndpointId,
+    /// A visitor sends nothing.
+    pub role: Role,
+    /// What it may send; anything else is dropped at RTP.
+    pub may_send: MediaKinds,
+    /// It was offered audio.
+    pub receives_audio: bool,
+    /// It was offered video.
+    pub receives_video: bool,
+    /// How remote sources reach it.
+    pub slots: SlotMode,
+}
+
+/// Takes packets to be sealed and sent.
+pub trait PacketSink {
+    /// One RTP packet: `header`, then both halves of the payload.
+    fn rtp(&mut self, to: EndpointKey, header: &[u8], payload: [&[u8]; 2]);
+    /// One RTCP packet, possibly compound.
+    fn rtcp(&mut self, to: EndpointKey, packet: &[u8]);
+}
+
+/// What a conference wants done, apart from packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A bridge channel message; dropped if the endpoint has no open channel.
+    Message {
+        /// Whose channel.
+        to: EndpointKey,
+        /// The text frame; shared by all receivers of a broadcast.
+        json: Arc<str>,
+    },
+}
+
+/// Sums over the life of a conference.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConferenceCounters {
+    /// RTP packets handed in.
+    pub rtp_received: u64,
+    /// RTP packets handed to the sink, retransmissions included.
+    pub rtp_sent: u64,
+    /// Retransmissions handed to the sink.
+    pub retransmitted: u64,
+    /// RTP packets that could not be read.
+    pub malformed: u64,
+    /// RTP packets of a payload type that is not ours.
+    pub unknown_payload_type: u64,
+    /// RTP packets of an SSRC that the endpoint has not signalled.
+    pub unknown_ssrc: u64,
+    /// RTP packets that role or media kinds forbid.
+    pub forbidden: u64,
+    /// RTP packets seen before, or too old to tell.
+    pub duplicate: u64,
+    /// RTP packets of encodings other than the first.
+    pub other_encoding: u64,
+    /// Padding and silence, hidden from receivers.
+    pub hidden: u64,
+    /// Keyframe requests sent to senders.
+    pub keyframe_requests: u64,
+    /// Sequence numbers asked of senders again.
+    pub nacked: u64,
+    /// Bridge channel messages dropped for their rate or their sender.
+    pub messages_dropped: u64,
+    /// Sources not taken: foreign name, SSRC in use, or too many.
+    pub sources_refused: u64,
+    /// Changes of the dominant speaker.
+    pub dominant_speaker_changes: u64,
+}
+
+/// Sums over the life of an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointCounters {
+    /// RTP packets that came from it.
+    pub rtp_received: u64,
+    /// Their bytes.
+    pub rtp_received_bytes: u64,
+    /// RTP packets for it handed to the sink.
+    pub rtp_sent: u64,
+    /// Their bytes.
+    pub rtp_sent_bytes: u64,
+    /// Of these, retransmissions.
+    pub retransmitted: u64,
+    /// The last round trip time known.
+    pub rtt: Option<Duration>,
+}
