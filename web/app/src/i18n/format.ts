@@ -20,7 +20,7 @@ function write(message: Message, language: string, args: Arguments, count: numbe
 
 function writePart(part: Part, language: string, args: Arguments, count: number): string {
   if (typeof part === 'string') return part
-  const [name, kind, options] = part
+  const [name, kind, options = {}] = part
   if (name === '#') return number(count, language)
   const value = args[name] ?? ''
   switch (kind) {

@@ -1,0 +1,329 @@
+/**
+ * The whole page: which screen, whose devices, which meeting. Screens read it and call its verbs;
+ * what a verb means for the screen is decided by the reducer in `machines/screen.ts`.
+ */
+import type {
+  Conference,
+  ConferenceEvents,
+  DeviceKind,
+  JoinOptions,
+  LocalMedia,
+  LocalMediaOptions,
+  LocalMediaSnapshot,
+  MediaOutcome
+} from '@althing/core'
+import { t } from './i18n/index.ts'
+import { calm, isShown, nextBar, SLEPT_MS, type Bar } from './machines/reconnect.ts'
+import { nextScreen, start, type Screen, type ScreenEvent } from './machines/screen.ts'
+import { healthAtStart, nextHealth, type DeviceHealth } from './machines/trouble.ts'
+import { keepAwake } from './media/wakelock.ts'
+import { barText } from './meeting/bartext.ts'
+import { Announcer } from './meeting/announcer.svelte.ts'
+import { Meeting } from './meeting/meeting.svelte.ts'
+import { Notices } from './meeting/notices.svelte.ts'
+import { linkOptions, pathOf, placeOf, serverFor, type LinkOptions, type PageConfig, type Place } from './page.ts'
+import { Settings, type Theme } from './settings.svelte.ts'
+
+/** The two doors of `@althing/core`; development puts a stage set behind them. */
+export interface Core {
+  createLocalMedia(options?: LocalMediaOptions): LocalMedia
+  join(options: JoinOptions): Conference
+}
+
+/** Set while in a meeting, so that a reload, and nothing else, goes straight back. */
+const IN_MEETING = 'althing.in'
+
+export class App {
+  readonly config: PageConfig
+  readonly settings: Settings
+  readonly notices = new Notices()
+  readonly announcer = new Announcer()
+  screen: Screen = $state.raw(start)
+  bar: Bar = $state.raw(calm)
+  media: LocalMediaSnapshot | null = $state.raw(null)
+  meeting: Meeting | null = $state.raw(null)
+  microphoneHealth: DeviceHealth = $state.raw(healthAtStart)
+  cameraHealth: DeviceHealth = $state.raw(healthAtStart)
+  settingsOpen = $state(false)
+  soundBlocked = $state(false)
+  place: Place = $state.raw({ tenant: null, room: null })
+
+  readonly #core: Core
+  #link: LinkOptions = linkOptions('')
+  #localMedia: LocalMedia | null = null
+  #stopMedia: (() => void)[] = []
+  #stopMeeting: (() => void)[] = []
+  #tickedAt = Date.now()
+
+  constructor(core: Core, config: PageConfig, settings: Settings) {
+    this.#core = core
+    this.config = config
+    this.settings = settings
+  }
+
+  /** Reads the address and shows its screen. */
+  boot(): void {
+    this.applyTheme(this.settings.values.theme)
+    addEventListener('popstate', () => this.#readAddress(false))
+    addEventListener('pagehide', () => this.#depart())
+    addEventListener('pageshow', event => {
+      if (event.persisted) location.reload()
+    })
+    const navigation = performance.getEntriesByType('navigation')[0] as PerformanceNavigationTiming | undefined
+    this.#readAddress(navigation?.type === 'reload')
+  }
+
+  applyTheme(theme: Theme): void {
+    this.settings.set('theme', theme)
+    if (theme === 'system') delete document.documentElement.dataset['theme']
+    else document.documentElement.dataset['theme'] = theme
+  }
+
+  open(place: Place): void {
+    if (place.room === null) return
+    history.pushState(null, '', pathOf(place.room, place.tenant))
+    this.#readAddress(false)
+  }
+
+  home(): void {
+    if (location.pathname !== '/') history.pushState(null, '', '/')
+    this.#readAddress(false)
+  }
+
+  /** The clean address of this room: no options, no token. */
+  roomLink(): string {
+    return location.origin + pathOf(this.place.room ?? '', this.place.tenant)
+  }
+
+  join(): void {
+    this.#dispatch({ type: 'join' })
+  }
+
+  leave(): void {
+    this.#dispatch({ type: 'left', now: Date.now() })
+  }
+
+  async setMicrophone(on: boolean): Promise<void> {
+    this.settings.set('microphoneOn', on)
+    this.#tellFailure(await (this.meeting?.conference ?? this.#localMedia)?.setMicrophone(on), 'microphone')
+  }
+
+  async setCamera(on: boolean): Promise<void> {
+    this.settings.set('cameraOn', on)
+    this.#tellFailure(await (this.meeting?.conference ?? this.#localMedia)?.setCamera(on), 'camera')
+  }
+
+  async toggleShare(): Promise<void> {
+    const conference = this.meeting?.conference
+    if (!conference) return
+    if (this.media?.screen.state === 'on') return conference.stopShare()
+    const outcome = await conference.startShare()
+    if (outcome.ok || outcome.code === 'cancelled' || outcome.code === 'denied') return
+    this.notices.show(t(outcome.code === 'blocked' ? 'trouble.share.blocked' : 'trouble.share'), { tone: 'warn' })
+  }
+
+  async selectDevice(kind: DeviceKind, id: string): Promise<void> {
+    const outcome = await (this.meeting?.conference ?? this.#localMedia)?.selectDevice(kind, id)
+    if (outcome?.ok) this.settings.set(`${kind}Id`, id)
+    else if (kind !== 'speaker') this.#tellFailure(outcome, kind)
+  }
+
+  /** After a card said what is wrong. */
+  retryDevice(kind: 'microphone' | 'camera'): void {
+    void (kind === 'microphone' ? this.setMicrophone(true) : this.setCamera(true))
+  }
+
+  /** Own level for meters; also how we learn that a microphone is silent. */
+  readonly watchOwnLevel = (listener: (level: number) => void): (() => void) =>
+    this.#localMedia?.watchLevel(level => {
+      listener(level)
+      this.microphoneHealth = nextHealth(this.microphoneHealth, { type: 'level', level, now: Date.now() })
+    }) ?? (() => undefined)
+
+  readonly watchLevel =
+    (who: string) =>
+    (listener: (level: number) => void): (() => void) =>
+      this.meeting?.conference.watchLevel(who, listener) ?? (() => undefined)
+
+  setName(name: string): void {
+    this.settings.set('name', name)
+    this.meeting?.conference.setDisplayName(name)
+  }
+
+  #readAddress(reloaded: boolean): void {
+    this.#endMeeting()
+    this.place = placeOf(location.pathname)
+    this.#link = linkOptions(location.hash)
+    const { room } = this.place
+    const { name } = this.#link
+    if (name !== null && this.settings.values.name === '') this.settings.values.name = name
+    if (room === null) return this.#dispatch({ type: 'home' })
+    if (!('RTCPeerConnection' in globalThis)) {
+      this.#dispatch({ type: 'open', room })
+      return this.#dispatch({ type: 'unusable', code: 'unsupported' })
+    }
+    if (reloaded && this.#wasInside()) return this.#dispatch({ type: 'rejoin', room, now: Date.now() })
+    this.#dispatch({ type: 'open', room })
+    if (this.#link.straightIn) this.join()
+  }
+
+  #dispatch(event: ScreenEvent): void {
+    const before = this.screen
+    const next = nextScreen(before, event)
+    if (next === before) return
+    this.screen = next
+    this.#entered(before, next)
+  }
+
+  #entered(before: Screen, next: Screen): void {
+    switch (next.at) {
+      case 'prejoin':
+        this.#endMeeting()
+        if (!this.#localMedia || before.at !== 'connecting') this.#openMedia()
+        break
+      case 'connecting':
+        this.#startMeeting(next.room)
+        break
+      case 'meeting':
+        if (next.back) this.#startMeeting(next.room)
+        else if (before.at === 'connecting' || before.at === 'meeting') this.#inside()
+        break
+      default:
+        this.#endMeeting()
+        this.#closeMedia()
+    }
+    if (next.at === 'ended' && !this.#link.keepNoTrace) {
+      this.settings.remember({ path: location.pathname, room: next.room, at: Date.now(), minutes: next.minutes })
+    }
+  }
+
+  #openMedia(): void {
+    this.#closeMedia()
+    const { microphoneId, cameraId, speakerId, microphoneOn, cameraOn } = this.settings.values
+    const media = this.#core.createLocalMedia({
+      microphoneId: microphoneId ?? undefined,
+      cameraId: cameraId ?? undefined,
+      speakerId: speakerId ?? undefined
+    })
+    this.#localMedia = media
+    this.#showMedia(media.snapshot())
+    this.#stopMedia = [media.subscribe(snapshot => this.#showMedia(snapshot)), () => media.dispose()]
+    if (cameraOn && !this.#link.cameraOff) void media.setCamera(true)
+    if (microphoneOn && !this.#link.microphoneOff) void media.setMicrophone(true)
+  }
+
+  #showMedia(snapshot: LocalMediaSnapshot): void {
+    this.media = snapshot
+    const shared = { type: 'device', secure: isSecureContext, now: Date.now() } as const
+    this.microphoneHealth = nextHealth(this.microphoneHealth, { ...shared, device: snapshot.microphone })
+    this.cameraHealth = nextHealth(this.cameraHealth, { ...shared, device: snapshot.camera })
+  }
+
+  #closeMedia(): void {
+    for (const stop of this.#stopMedia.splice(0)) stop()
+    this.#localMedia = null
+    this.media = null
+  }
+
+  #startMeeting(room: string): void {
+    this.#endMeeting()
+    if (!this.#localMedia) this.#openMedia()
+    const name = this.settings.values.name.trim()
+    const server = serverFor(this.config, this.place, location.origin)
+    const conference = this.#core.join({ server, room, name: name === '' ? null : name, media: this.#localMedia! })
+    this.meeting = new Meeting(conference, this.settings.values.layout)
+    const ticking = setInterval(() => this.#tick(), 1000)
+    this.#stopMeeting = [
+      () => clearInterval(ticking),
+      keepAwake(),
+      conference.on('connection', state => this.#connection(state)),
+      ...this.#listen(conference)
+    ]
+    this.#connection(conference.snapshot().connection)
+  }
+
+  #endMeeting(): void {
+    const { meeting } = this
+    for (const stop of this.#stopMeeting.splice(0)) stop()
+    this.meeting = null
+    this.bar = calm
+    this.soundBlocked = false
+    this.announcer.dispose()
+    if (!meeting) return
+    sessionStorage.removeItem(IN_MEETING)
+    meeting.dispose()
+    void meeting.conference.leave()
+  }
+
+  /** The page goes away: tell the others, but remember that a reload comes back. */
+  #depart(): void {
+    for (const stop of this.#stopMeeting.splice(0)) stop()
+    void this.meeting?.conference.leave()
+  }
+
+  #inside(): void {
+    sessionStorage.setItem(IN_MEETING, location.pathname)
+  }
+
+  #wasInside(): boolean {
+    return sessionStorage.getItem(IN_MEETING) === location.pathname
+  }
+
+  #tick(): void {
+    const now = Date.now()
+    if (now - this.#tickedAt > SLEPT_MS) this.bar = nextBar(this.bar, { type: 'woke' })
+    this.#tickedAt = now
+    const before = this.bar
+    this.bar = nextBar(before, { type: 'tick', now })
+    if (isShown(this.bar) && !isShown(before)) this.announcer.urgent(barText(this.bar))
+  }
+
+  #connection(state: ConferenceEvents['connection']): void {
+    const now = Date.now()
+    const wasShown = isShown(this.bar)
+    this.bar = nextBar(this.bar, { type: 'connection', state, now })
+    if (isShown(this.bar) && !wasShown) this.announcer.urgent(barText(this.bar))
+    if (wasShown && state.phase === 'joined') this.announcer.urgent(t('reconnect.back'))
+    const byName = state.phase === 'kicked' ? (this.meeting?.occupantName(state.by) ?? null) : null
+    this.#dispatch({ type: 'connection', state, now, byName, jitter: Math.random() })
+  }
+
+  #listen(conference: Conference): (() => void)[] {
+    const name = (given: string | null) => given ?? t('tile.unnamed')
+    const inRoom = () => conference.snapshot().occupants.length + 1
+    return [
+      conference.on('occupantJoined', one => this.announcer.joined(name(one.name), inRoom())),
+      conference.on('occupantLeft', ({ occupant }) => this.announcer.left(name(occupant.name), inRoom())),
+      conference.on('chatMessage', message => {
+        if (!message.own && !this.meeting?.chatOpen) this.announcer.say(t('announce.message', { name: name(message.name) }))
+      }),
+      conference.on('chatRefused', () => this.notices.show(t('chat.refused'), { tone: 'warn' })),
+      conference.on('mutedByModerator', ({ kind, by }) => this.#tellMuted(kind, this.meeting?.occupantName(by) ?? null)),
+      conference.on('sourceRefused', ({ kind }) => this.notices.show(t(`notice.refused.${kind}`), { tone: 'warn' })),
+      conference.on('shareEnded', () => this.notices.show(t('notice.shareEnded'))),
+      conference.on('deviceLost', ({ label, replacedBy }) => {
+        const action = { label: t('device.change'), run: () => (this.settingsOpen = true) }
+        const replacement = replacedBy?.label ?? ''
+        const text = replacedBy ? t('device.lostReplaced', { label, replacement }) : t('device.lost', { label })
+        this.notices.show(text, { tone: 'warn', action })
+      })
+    ]
+  }
+
+  #tellMuted(kind: 'microphone' | 'camera' | 'screen', by: string | null): void {
+    const texts = {
+      microphone: by === null ? t('notice.mutedByModerator') : t('notice.mutedBy', { name: by }),
+      camera: t('notice.cameraOffByModerator'),
+      screen: t('notice.shareEndedByModerator')
+    }
+    this.notices.show(texts[kind], { tone: 'warn' })
+    this.announcer.urgent(texts[kind])
+  }
+
+  /** On the prejoin screen a card tells; in the meeting a notice does. */
+  #tellFailure(outcome: MediaOutcome | undefined, kind: 'microphone' | 'camera'): void {
+    if (!outcome || outcome.ok || this.screen.at !== 'meeting') return
+    const code = outcome.code === 'cancelled' ? 'unknown' : outcome.code
+    this.notices.show(t(`trouble.${kind}.${code}.help`), { tone: 'warn' })
+  }
+}

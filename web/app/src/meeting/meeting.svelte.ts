@@ -1,0 +1,224 @@
+/**
+ * One meeting as the screen sees it. Snapshots of `core` are committed at most once per animation
+ * frame; everything else here is what this person chose (page, pins, layout, panel) and pure
+ * functions of the two. Sound levels do not come through here: see `media/attach.ts`.
+ */
+import type { Conference, Snapshot } from '@althing/core'
+import { bringIntoView, keepOrder } from '../layout/order.ts'
+import { constraintsFor, type Picture } from '../layout/receive.ts'
+import { onStage, sceneFor, viewOf, type Corner, type LayoutMode, type Scene, type SceneInput } from '../layout/scene.ts'
+import { emptyStage, forget, hear, type StageSpeaker } from '../layout/speaker.ts'
+import { pageCap, type Area } from '../layout/tiles.ts'
+import { ownKey, ownScreenTile, ownTile, tilesOf, type TileRecord } from './tiles.ts'
+
+const HIDDEN_COMMIT_MS = 100
+const HIDDEN_SAVE_MS = 10_000
+const MOST_PINNED = 6
+
+export class Meeting {
+  readonly conference: Conference
+  // The constructor fills it before anybody reads.
+  view: Snapshot = $state.raw()!
+  /** Room for tiles, and the window they are in. */
+  area: Area = $state.raw({ width: 0, height: 0 })
+  window: Area = $state.raw({ width: 0, height: 0 })
+  page = $state(0)
+  pinned: readonly string[] = $state.raw([])
+  corner: Corner = $state('bottom-end')
+  chatOpen = $state(false)
+  /** Drives what depends on time: the timer, the sticky speaker. Once a second. */
+  now = $state(Date.now())
+  /** Nobody has looked at this page for ten seconds: no pictures are needed. */
+  unwatched = $state(false)
+
+  /** What was chosen while nobody shares, and while somebody does; a share starts with a free choice. */
+  #choice: { calm: LayoutMode; sharing: LayoutMode } = $state.raw({ calm: 'auto', sharing: 'auto' })
+  #order: readonly string[] = $state.raw([])
+  #stage: StageSpeaker = $state.raw(emptyStage)
+  #screens: readonly string[] = $state.raw([])
+  #seen: string | null = $state.raw(null)
+  #spokeAt = new Map<string, number>()
+  #columns: number | undefined
+  #stop: (() => void)[] = []
+  #pending: Snapshot | null = null
+
+  readonly self = $derived(ownTile(this.view.self))
+  readonly ownScreen = $derived(ownScreenTile(this.view.self))
+  readonly #remote = $derived(this.view.occupants.flatMap(tilesOf))
+  readonly tiles: readonly TileRecord[] = $derived([
+    ...this.#remote,
+    this.self,
+    ...(this.ownScreen ? [this.ownScreen] : [])
+  ])
+  readonly people = $derived(this.view.occupants.length + 1)
+  readonly mode = $derived(this.#screens.length > 0 ? this.#choice.sharing : this.#choice.calm)
+  readonly scene: Scene = $derived.by(() => {
+    const scene = sceneFor(this.#sceneInput())
+    this.#columns = scene.view === 'grid' ? scene.columns : undefined
+    return scene
+  })
+  readonly unread = $derived.by(() => {
+    if (this.chatOpen) return 0
+    const from = this.view.chat.findIndex(message => message.id === this.#seen) + 1
+    return this.view.chat.slice(from).filter(message => !message.own && !message.history).length
+  })
+  /** Raised hands, oldest first, as owners' ids. */
+  readonly hands: readonly string[] = $derived(
+    [...this.view.occupants.map(one => [one.id, one.handRaisedAt] as const), [ownKey(this.view.self), this.view.self.handRaisedAt] as const]
+      .filter(([, at]) => at !== null)
+      .toSorted((a, b) => a[1]! - b[1]!)
+      .map(([id]) => id)
+  )
+  readonly #constraints = $derived(
+    JSON.stringify(
+      this.unwatched ? { visible: [], lastN: 0 } : constraintsFor(this.#pictures(), globalThis.devicePixelRatio ?? 1)
+    )
+  )
+
+  constructor(conference: Conference, mode: LayoutMode) {
+    this.conference = conference
+    this.view = conference.snapshot()
+    this.#choice = { calm: mode, sharing: 'auto' }
+    this.#commit(this.view)
+    this.#stop.push(conference.subscribe(snapshot => this.#queue(snapshot)))
+    const second = setInterval(() => this.#tick(), 1000)
+    this.#stop.push(
+      () => clearInterval(second),
+      $effect.root(() => {
+        $effect(() => conference.setReceiveConstraints(JSON.parse(this.#constraints)))
+      })
+    )
+    this.#watchVisibility()
+  }
+
+  dispose(): void {
+    for (const stop of this.#stop.splice(0)) stop()
+  }
+
+  togglePin(key: string): void {
+    this.pinned = this.pinned.includes(key)
+      ? this.pinned.filter(pinned => pinned !== key)
+      : [...this.pinned, key].slice(-MOST_PINNED)
+    if (this.mode === 'grid' && this.pinned.includes(key)) this.setMode('auto')
+  }
+
+  /** Between grid and stage; returns what to remember for the next meeting. */
+  toggleLayout(): LayoutMode {
+    const grid = this.scene.view === 'grid'
+    if (grid) this.setMode('stage')
+    else {
+      this.setMode('grid')
+      this.pinned = []
+    }
+    return this.#choice.calm
+  }
+
+  setMode(mode: LayoutMode): void {
+    const sharing = this.#screens.length > 0
+    this.#choice = sharing ? { ...this.#choice, sharing: mode } : { ...this.#choice, calm: mode }
+    this.page = 0
+  }
+
+  turnPage(by: number): void {
+    this.page = Math.max(0, Math.min(this.scene.pages - 1, this.scene.page + by))
+  }
+
+  openChat(open: boolean): void {
+    this.chatOpen = open
+    this.#seen = this.view.chat.at(-1)?.id ?? null
+  }
+
+  occupantName(id: string | null): string | null {
+    return this.view.occupants.find(one => one.id === id)?.name ?? null
+  }
+
+  #queue(snapshot: Snapshot): void {
+    const idle = this.#pending === null
+    this.#pending = snapshot
+    if (!idle) return
+    const commit = () => {
+      const latest = this.#pending
+      this.#pending = null
+      if (latest && this.#stop.length > 0) this.#commit(latest)
+    }
+    if (document.visibilityState === 'hidden') setTimeout(commit, HIDDEN_COMMIT_MS)
+    else requestAnimationFrame(commit)
+  }
+
+  #commit(snapshot: Snapshot): void {
+    this.view = snapshot
+    const remote = snapshot.occupants.flatMap(tilesOf)
+    const keys = new Set(remote.map(tile => tile.key))
+    const screens = remote.filter(tile => tile.kind === 'screen').map(tile => tile.key)
+    // Newest first: whoever was not there before comes to the front.
+    const fresh = screens.filter(key => !this.#screens.includes(key))
+    if (fresh.length > 0 && this.#screens.length === 0) this.#choice = { ...this.#choice, sharing: 'auto' }
+    this.#screens = [...fresh, ...this.#screens.filter(key => keys.has(key))]
+    this.#order = keepOrder(this.#order, [...keys])
+    if (this.pinned.some(key => !keys.has(key) && key !== ownKey(snapshot.self))) {
+      this.pinned = this.pinned.filter(key => keys.has(key) || key === ownKey(snapshot.self))
+    }
+    this.#stage = forget(this.#stage, id => keys.has(id))
+    if (this.chatOpen) this.#seen = snapshot.chat.at(-1)?.id ?? null
+    this.#followSpeaker(Date.now())
+  }
+
+  #tick(): void {
+    this.now = Date.now()
+    this.#followSpeaker(this.now)
+  }
+
+  #followSpeaker(now: number): void {
+    const { speaker, self } = this.view
+    const loud = speaker && !speaker.silence && speaker.id !== self.id ? speaker.id : null
+    this.#stage = hear(this.#stage, loud, now)
+    if (loud === null || !this.#order.includes(loud)) return
+    this.#spokeAt.set(loud, now)
+    const first = this.scene.view === 'grid' ? this.scene.perPage - 1 : this.scene.perPage
+    const key = this.scene.view === 'grid' ? loud : (this.#stage.waiting?.id ?? loud)
+    if (this.scene.page > 0 || first < 1) return
+    const fixed = (tile: string) => this.pinned.includes(tile) || this.#screens.includes(tile)
+    this.#order = bringIntoView(this.#order, key, first, tile => this.#spokeAt.get(tile) ?? 0, fixed)
+  }
+
+  #sceneInput(): SceneInput {
+    return {
+      area: this.area,
+      order: this.#order,
+      screens: this.#screens,
+      self: this.self.key,
+      ownScreen: this.ownScreen?.key ?? null,
+      pinned: this.pinned,
+      speaker: this.#stage.holds,
+      mode: this.mode,
+      page: this.page,
+      cap: pageCap(this.window),
+      columnsBefore: this.#columns,
+      corner: this.corner
+    }
+  }
+
+  #pictures(): Picture[] {
+    const stage = viewOf(this.#sceneInput()) === 'stage' ? onStage(this.#sceneInput()) : []
+    return this.#remote.flatMap(tile => {
+      const placed = this.scene.placed.get(tile.key)
+      if (!placed || tile.source === null) return []
+      const onStageNow = stage.includes(tile.key) || placed.role === 'stage'
+      return [{ source: tile.source, kind: tile.kind, height: Math.round(placed.height), onStage: onStageNow }]
+    })
+  }
+
+  #watchVisibility(): void {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const changed = () => {
+      clearTimeout(timer)
+      if (document.visibilityState === 'hidden') timer = setTimeout(() => (this.unwatched = true), HIDDEN_SAVE_MS)
+      else this.unwatched = false
+    }
+    document.addEventListener('visibilitychange', changed)
+    this.#stop.push(() => {
+      document.removeEventListener('visibilitychange', changed)
+      clearTimeout(timer)
+    })
+  }
+}
