@@ -10,8 +10,29 @@
 //!   bridge ── Input::Bridge ─────►└───────┘── Output::Presence ───► room
 //! ```
 //!
-//! Protocol 2 is the authority on every stanza and rule here; §20 draws the state machine.
+//! Each member goes round this circle (protocol 2 §20), one request at a time:
+//!
+//! ```text
+//!   Idle ──two are here──► Allocating ──► Pending (offered) ──accept──► Active
+//!    ▲                       │   ▲                                       │
+//!    └── alone for 20 s      ▼   └───────── restart, bridge lost ◄───────┤
+//!                         Waiting                                        └──► Ended
+//! ```
 
+mod caps;
+mod error;
 mod focus;
+mod invite;
+mod jingle;
+mod member;
+mod mute;
+mod signal;
+mod sources;
 
-pub use focus::{BridgeFailure, Error, Focus, Input, Limits, Output, Settings, Snapshot};
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(test)]
+mod tests;
+
+pub use error::{BridgeFailure, Error};
+pub use focus::{Focus, Input, Limits, Output, Settings, Snapshot};
