@@ -177,3 +177,6 @@ pub(crate) fn ufrag_owner(ufrag: &str, workers: usize) -> Option<usize> {
     let first = ufrag.bytes().next()?;
     Some(usize::from(first.checked_sub(b'a')?)).filter(|worker| *worker < workers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,6 +164,7 @@ impl Thread {
 
     fn receive(&mut self, now: Instant) {
         for (socket, readable) in self.sockets.iter().zip(&mut self.readable) {
+            let mut errors = 0;
             for _ in 0..BATCHES {
                 if !*readable {
                     break;
@@ -180,10 +181,12 @@ impl Thread {
                         state.counters.add(Count::DroppedUnroutable, lost);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => *readable = false,
-                    // An earlier send's failure may be told here; the socket itself is well.
+                    // An earlier send's failure may be told here; the socket itself is well. Were
+                    // it not, the next arrival is soon enough to try again.
                     Err(_) => {
                         state.counters.one(Count::ReceiveErrors);
-                        break;
+                        errors += 1;
+                        *readable = errors < BATCHES;
                     }
                 }
             }
