@@ -1,0 +1,16 @@
+use crate::arguments::load;
+use crate::machine::say;
+use anyhow::Result;
+use clap::ArgMatches;
+
+/// `althing check-config`.
+pub(crate) fn check_config(matches: &ArgMatches) -> Result<()> {
+    if matches.get_flag("example") {
+        return say(&althing_config::example());
+    }
+    let loaded = load(matches)?;
+    say(&match loaded.file {
+        Some(file) => format!("{}: the configuration is fine\n", file.display()),
+        None => "no file given; the environment is fine\n".to_owned(),
+    })
+}

@@ -1,0 +1,257 @@
+//! `althing serve`: everything started in order, one signal waited for, everything stopped.
+
+use crate::announce::{self, Facts};
+use crate::arguments::load;
+use crate::entropy::OsEntropy;
+use crate::machine;
+use althing_bridge::Bridge;
+use althing_bus::{Bus, InProcess};
+use althing_config::{Log, LogFormat, Settings};
+use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
+use althing_model::{Entropy as _, NodeId};
+use althing_signalling::Signalling;
+use althing_store::DataDir;
+use althing_telemetry::LogSettings;
+use anyhow::{Context as _, Result};
+use clap::ArgMatches;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A service manager is promised an end within 2 s; what still runs then is cut off.
+const SHUTDOWN: Duration = Duration::from_millis(1_800);
+/// Where HTTPS keeps its certificate in the data directory.
+const CERTIFICATE: &str = "tls/self-signed.pem";
+
+/// The log's settings as telemetry takes them.
+pub(crate) fn log_settings(log: &Log) -> LogSettings {
+    LogSettings {
+        level: log.level.clone(),
+        format: match log.format {
+            LogFormat::Text => althing_telemetry::LogFormat::Text,
+            LogFormat::Json => althing_telemetry::LogFormat::Json,
+        },
+        colour: io::stderr().is_terminal(),
+    }
+}
+
+/// `althing serve`.
+pub(crate) fn serve(matches: &ArgMatches) -> Result<()> {
+    let settings = load(matches)?.settings;
+    althing_telemetry::start_log(&log_settings(&settings.log))?;
+    let data = Arc::new(DataDir::open(&data_directory(&settings))?);
+    machine::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("signalling")
+        .build()
+        .context("cannot start threads")?;
+    let done = runtime.block_on(run(settings, data));
+    // Whoever has not ended by now had its chance.
+    runtime.shutdown_background();
+    done
+}
+
+fn data_directory(settings: &Settings) -> PathBuf {
+    settings.data.clone().unwrap_or_else(|| {
+        // systemd separates several by colons; the first is the unit's own.
+        std::env::var_os("STATE_DIRECTORY")
+            .as_ref()
+            .and_then(|all| std::env::split_paths(all).next())
+            .filter(|first| !first.as_os_str().is_empty())
+            .unwrap_or_else(|| PathBuf::from("data"))
+    })
+}
+
+/// Keeps the HTTPS certificate among our data.
+#[derive(Debug)]
+struct Certificates(Arc<DataDir>);
+
+impl CertificateStore for Certificates {
+    fn load(&self) -> io::Result<Option<Vec<u8>>> {
+        self.0.read(CERTIFICATE).map_err(io::Error::other)
+    }
+
+    fn save(&self, content: &[u8]) -> io::Result<()> {
+        self.0.write(CERTIFICATE, content).map_err(io::Error::other)
+    }
+}
+
+/// The signals that end the program.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Why to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// By a service manager: a drain is wanted, if one is configured.
+    Terminate,
+    /// By the person at the keyboard.
+    Interrupt,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Terminate,
+            _ = self.interrupt.recv() => Asked::Interrupt,
+        }
+    }
+}
+
+/// Everything that runs.
+struct Server {
+    http: Http,
+    signalling: Signalling,
+    bridge: Bridge,
+}
+
+async fn run(settings: Settings, data: Arc<DataDir>) -> Result<()> {
+    // Before anything can be connected to, so that no signal is missed.
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let machine = machine::addresses();
+    let server = start(&settings, &data, machine::names(&machine))?;
+    machine::say(&announce::text(&Facts {
+        http: server.http.addresses(),
+        machine: &machine,
+        candidates: &server.bridge.candidates(),
+        // In full, since a relative one is hard to find again.
+        data: &data
+            .path()
+            .canonicalize()
+            .unwrap_or_else(|_| data.path().to_owned()),
+    }))?;
+    tracing::info!(version = crate::VERSION, "started");
+
+    let asked = signals.next().await;
+    if asked == Asked::Terminate && !settings.drain_timeout.is_zero() {
+        drain(&server.http, settings.drain_timeout, &mut signals).await;
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = stop(server) => tracing::info!("stopped"),
+        () = tokio::time::sleep(SHUTDOWN) => tracing::warn!("not everything ended in time"),
+        _ = signals.next() => anyhow::bail!("ended at once by a second signal"),
+    }
+    Ok(())
+}
+
+/// Lets meetings go on until the last client has left, the time is over, or a second signal comes.
+async fn drain(http: &Http, time: Duration, signals: &mut Signals) {
+    tracing::info!(timeout_seconds = time.as_secs(), "draining");
+    tokio::select! {
+        () = http.no_websockets() => tracing::info!("drained"),
+        () = tokio::time::sleep(time) => tracing::info!("drain timeout is over"),
+        _ = signals.next() => tracing::info!("drain ended by a second signal"),
+    }
+}
+
+fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result<Server> {
+    let mut registry = althing_telemetry::registry(crate::VERSION);
+    let node = NodeId::new(OsEntropy.token(12))?;
+    let bus: Arc<dyn Bus> = Arc::new(InProcess::default());
+    let bridge = Bridge::start(
+        bridge_settings(settings, node.clone()),
+        Arc::clone(&bus),
+        &mut registry,
+    )
+    .map_err(name_the_key)?;
+    let signalling = Signalling::start(
+        signalling_settings(settings, node),
+        Arc::clone(&bus),
+        &mut registry,
+    )?;
+    let metrics = Metrics::register(&mut registry);
+    let http = Http::start(
+        althing_http::Settings {
+            plain: settings.http.listen.clone(),
+            tls: settings.http.tls_listen.clone(),
+            admin: settings.http.admin_listen.clone(),
+            trusted_proxies: settings.http.trusted_proxies.clone(),
+            certificate: Arc::new(Certificates(Arc::clone(data))),
+            certificate_names: names,
+            client: ClientConfig {
+                domain: settings.domain.clone(),
+                version: crate::VERSION.to_owned(),
+            },
+            metrics,
+            registry: Arc::new(registry),
+            limits: Limits::default(),
+        },
+        signalling.router().merge(bridge.router()),
+        bridge.admin_router(),
+    )?;
+    Ok(Server {
+        http,
+        signalling,
+        bridge,
+    })
+}
+
+/// An operator knows keys, not sockets.
+fn name_the_key(error: althing_bridge::StartError) -> anyhow::Error {
+    match &error {
+        althing_bridge::StartError::Bind { source, .. } => {
+            let key = if source.kind() == io::ErrorKind::AddrInUse {
+                "media.port"
+            } else {
+                "media.bind"
+            };
+            anyhow::anyhow!("{error}; change {key}, or stop what uses it")
+        }
+        _ => error.into(),
+    }
+}
+
+fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Settings {
+    let media = &settings.media;
+    althing_bridge::Settings {
+        port: media.port,
+        bind: media.bind.clone(),
+        advertise: media
+            .advertise
+            .iter()
+            .map(|advertise| althing_bridge::Advertise {
+                ip: advertise.address,
+                port: advertise.port,
+            })
+            .collect(),
+        workers: media.workers,
+        ..althing_bridge::Settings::new(node)
+    }
+}
+
+fn signalling_settings(settings: &Settings, node: NodeId) -> althing_signalling::Settings {
+    althing_signalling::Settings {
+        version: crate::VERSION.to_owned(),
+        max_sessions: settings.rooms.max_sessions,
+        max_rooms: settings.rooms.max_rooms,
+        max_occupants: settings.rooms.max_occupants,
+        ..althing_signalling::Settings::new(node, settings.domain.clone())
+    }
+}
+
+/// New connections end first; then clients are told, then rooms take their endpoints from the
+/// bridge, then the bridge ends.
+async fn stop(server: Server) {
+    let Server {
+        http,
+        signalling,
+        bridge,
+    } = server;
+    tokio::join!(http.shutdown(), async {
+        signalling.shutdown().await;
+        bridge.shutdown().await;
+    });
+}

@@ -1,0 +1,155 @@
+//! Many occupants, many times: nothing is lost, nothing is left behind.
+//!
+//! `ALTHING_SLOW=1` (set by `script/test --all`) runs the full lengths: 60 s rounds of 50 occupants,
+//! 500 joins and leaves. Without it the same is done in less time.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod program;
+
+use althing_client::Client;
+use althing_load::{LoadSettings, Report, run};
+use program::{Program, until};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What must be back at its start when everybody has left.
+const COUNTS: &[&str] = &[
+    "althing_bridge_conferences",
+    "althing_bridge_endpoints",
+    "althing_signalling_occupants",
+    "althing_signalling_rooms",
+    "althing_signalling_sessions",
+    "althing_signalling_tasks",
+];
+
+fn slow() -> bool {
+    std::env::var_os("ALTHING_SLOW").is_some()
+}
+
+async fn empty(program: &Program) {
+    for name in COUNTS {
+        until(
+            &format!("{name} is 0 again"),
+            Duration::from_secs(60),
+            || {
+                let metrics = program.metrics();
+                *metrics
+                    .get(*name)
+                    .unwrap_or_else(|| panic!("no metric {name}: {:?}", metrics.keys()))
+                    == 0.0
+            },
+        )
+        .await;
+    }
+}
+
+async fn round(program: &Program, stay: Duration) -> Report {
+    let settings = LoadSettings {
+        url: program.url.clone(),
+        domain: "meet.jitsi".to_owned(),
+        room: "fifty".to_owned(),
+        occupants: 50,
+        rooms: 1,
+        stay,
+        speakers: 3,
+        cameras: 1,
+        receive_height: 180,
+        joins_per_second: 25.0,
+        accept_any_certificate: false,
+    };
+    let report = run(&settings, &CancellationToken::new(), |_| {}).await;
+    assert_eq!(report.first_failure, None);
+    assert_eq!(
+        (report.joined, report.connected, report.channels_open),
+        (50, 50, 50),
+        "{}",
+        report.to_text()
+    );
+    for kind in [&report.audio, &report.video] {
+        assert_eq!(
+            (kind.packets.lost, kind.packets.wrong),
+            (0, 0),
+            "{}",
+            report.to_text()
+        );
+    }
+    // A speaker hears the two others, everybody else all three; likewise the one camera.
+    assert_eq!(
+        (report.audio.fewest_senders, report.video.fewest_senders),
+        (2, 0),
+        "{}",
+        report.to_text()
+    );
+    assert_eq!(report.audio.packets.senders, 3 * 2 + 47 * 3);
+    assert_eq!(report.video.packets.senders, 49);
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_occupants_hear_the_speakers_and_leave_nothing_behind() {
+    let program = Program::start();
+    let stay = Duration::from_secs(if slow() { 60 } else { 8 });
+    empty(&program).await;
+    let descriptors = program.descriptors();
+    round(&program, stay).await;
+    empty(&program).await;
+    let after_first = program.resident_kb();
+    round(&program, stay).await;
+    empty(&program).await;
+    let after_second = program.resident_kb();
+    assert!(
+        after_second * 10 <= after_first * 11,
+        "resident memory grew from {after_first} kB to {after_second} kB"
+    );
+    until("descriptors are closed", Duration::from_secs(10), || {
+        program.descriptors() <= descriptors + 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_and_leaving_leaves_nothing_behind() {
+    let program = Program::start();
+    let host = Client::join(program.client("revolving", "host"))
+        .await
+        .unwrap();
+    let cycles = if slow() { 500 } else { 60 };
+    let cycle = |number: usize| {
+        let settings = althing_client::ClientSettings {
+            send_audio: true,
+            send_video: true,
+            ..program.client("revolving", &format!("guest {number}"))
+        };
+        async move {
+            let guest = Client::join(settings).await.unwrap();
+            until("media connects", Duration::from_secs(10), || {
+                guest.stats().connected_after.is_some()
+            })
+            .await;
+            guest.leave().await;
+        }
+    };
+    // The first tenth warms up: caches, pools, the host's slots.
+    for number in 0..cycles / 10 {
+        cycle(number).await;
+    }
+    let (resident, descriptors) = (program.resident_kb(), program.descriptors());
+    for number in cycles / 10..cycles {
+        cycle(number).await;
+    }
+    until("only the host is left", Duration::from_secs(10), || {
+        host.stats().others == 0
+    })
+    .await;
+    let now = program.resident_kb();
+    assert!(
+        now * 10 <= resident * 11,
+        "resident memory grew from {resident} kB to {now} kB"
+    );
+    until("descriptors are closed", Duration::from_secs(10), || {
+        program.descriptors() <= descriptors + 1
+    })
+    .await;
+    host.leave().await;
+    empty(&program).await;
+}

@@ -1,0 +1,177 @@
+//! Headless occupants meet in the real program.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod program;
+
+use althing_client::{Client, ClientSettings, SignallingMode};
+use program::{Program, until};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(15);
+
+fn sender(settings: ClientSettings) -> ClientSettings {
+    ClientSettings {
+        send_audio: true,
+        send_video: true,
+        ..settings
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_occupants_hear_and_see_each_other() {
+    let program = Program::start();
+    let ada = Client::join(sender(program.client("standup", "Ada")))
+        .await
+        .unwrap();
+    let bo = Client::join(sender(program.client("standup", "Bo")))
+        .await
+        .unwrap();
+    for client in [&ada, &bo] {
+        until("hearing the other", LIMIT, || {
+            client.stats().audio.received > 100
+        })
+        .await;
+        until("seeing the other", LIMIT, || {
+            client.stats().video.received > 100
+        })
+        .await;
+        let stats = client.stats();
+        assert_eq!(
+            (stats.audio.lost, stats.audio.wrong, stats.audio.duplicates),
+            (0, 0, 0),
+            "{stats:?}"
+        );
+        assert_eq!(
+            (stats.video.lost, stats.video.wrong, stats.video.duplicates),
+            (0, 0, 0),
+            "{stats:?}"
+        );
+        assert_eq!(stats.others, 1);
+        assert!(stats.channel_open);
+    }
+    ada.leave().await;
+    until("the leaver is gone", Duration::from_secs(2), || {
+        bo.stats().others == 0
+    })
+    .await;
+    bo.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_of_signalling_sources_carries_the_same_media() {
+    let program = Program::start();
+    let mut clients = Vec::new();
+    for (name, mode) in [
+        ("Rewriting", SignallingMode::Rewriting),
+        ("Json", SignallingMode::Json),
+        ("Xml", SignallingMode::Xml),
+    ] {
+        let settings = ClientSettings {
+            mode,
+            ..sender(program.client("modes", name))
+        };
+        clients.push((name, Client::join(settings).await.unwrap()));
+    }
+    for (name, client) in &clients {
+        until(&format!("{name} hears two"), LIMIT, || {
+            client.stats().audio.senders == 2
+        })
+        .await;
+        until(&format!("{name} sees two"), LIMIT, || {
+            client.stats().video.senders == 2
+        })
+        .await;
+    }
+    // A late joiner gets everybody.
+    let late = Client::join(program.client("modes", "Late")).await.unwrap();
+    until("the late one hears three", LIMIT, || {
+        late.stats().audio.senders == 3
+    })
+    .await;
+    until("the late one sees three", LIMIT, || {
+        late.stats().video.senders == 3
+    })
+    .await;
+    for (name, client) in clients {
+        let stats = client.stats();
+        assert_eq!(
+            (stats.audio.wrong, stats.video.wrong),
+            (0, 0),
+            "{name}: {stats:?}"
+        );
+        client.leave().await;
+    }
+    assert_eq!((late.stats().audio.wrong, late.stats().video.wrong), (0, 0));
+    late.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_rooms_do_not_mix() {
+    let program = Program::start();
+    let mut pairs = Vec::new();
+    for room in 0..10 {
+        let room = format!("room-{room}");
+        let audio = |name: &str| ClientSettings {
+            send_audio: true,
+            ..program.client(&room, name)
+        };
+        let first = Client::join(audio("first")).await.unwrap();
+        let second = Client::join(audio("second")).await.unwrap();
+        pairs.push([first, second]);
+    }
+    for client in pairs.iter().flatten() {
+        until("hearing the other", LIMIT, || {
+            client.stats().audio.received > 50
+        })
+        .await;
+    }
+    for client in pairs.into_iter().flatten() {
+        let stats = client.stats();
+        assert_eq!(
+            (stats.others, stats.audio.senders, stats.audio.wrong),
+            (1, 1, 0),
+            "{stats:?}"
+        );
+        client.leave().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_killed_in_mid_call_is_gone_for_the_others() {
+    let program = Program::start();
+    let ada = Client::join(sender(program.client("killed", "Ada")))
+        .await
+        .unwrap();
+    // A whole process, so that it can be killed without a goodbye.
+    let mut victim = std::process::Command::new(env!("CARGO_BIN_EXE_althing"))
+        .args(["load", "--url", program.url.as_str(), "--room", "killed"])
+        .args([
+            "--occupants",
+            "1",
+            "--seconds",
+            "60",
+            "--speakers",
+            "1",
+            "--json",
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the victim is heard", LIMIT, || {
+        ada.stats().audio.received > 50
+    })
+    .await;
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    // Its socket is closed by its kernel: an immediate leave.
+    until("the victim is gone", Duration::from_secs(2), || {
+        ada.stats().others == 0
+    })
+    .await;
+    until("its endpoint is gone", Duration::from_secs(70), || {
+        program.metrics()["althing_bridge_endpoints"] <= 1.0
+    })
+    .await;
+    ada.leave().await;
+}
