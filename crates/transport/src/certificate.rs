@@ -76,11 +76,10 @@ impl Fingerprint {
     /// [`Error::Fingerprint`] for an unknown algorithm, or a value that is not hex of its length.
     pub fn parse(algorithm: &str, value: &str) -> Result<Self, Error> {
         let refuse = |reason| Error::Fingerprint { reason };
-        let algorithm = HashAlgorithm::parse(algorithm.trim()).ok_or(refuse(
-            "the algorithm is not one of sha-1, -256, -384, -512",
-        ))?;
+        let algorithm = HashAlgorithm::parse(algorithm.trim())
+            .ok_or_else(|| refuse("the algorithm is not one of sha-1, -256, -384, -512"))?;
         let bytes: Option<Box<[u8]>> = value.trim().split(':').map(hex_byte).collect();
-        let value = bytes.ok_or(refuse("the value is not hex pairs joined by colons"))?;
+        let value = bytes.ok_or_else(|| refuse("the value is not hex pairs joined by colons"))?;
         if value.len() != algorithm.length() {
             return Err(refuse("the value has not the length of its algorithm"));
         }

@@ -24,6 +24,18 @@ pub fn datagram(data: &[u8]) {
     run(data);
 }
 
+/// Two transports with keys of this profile and no handshake, for benchmarks; and the path by
+/// which the first hears the second.
+#[must_use]
+pub fn connected(profile: SrtpProfile) -> (Transport, Transport, Path) {
+    let mut world = World::new(2);
+    world.install_keys(profile);
+    if let Some(keys) = world.keys.take() {
+        world.theirs.install_keys(keys);
+    }
+    (world.ours, world.theirs, path(PORT))
+}
+
 /// How far an input got.
 #[derive(Debug, Default)]
 struct Reached {

@@ -3,6 +3,7 @@ use crate::{DropReason, Error, IceCredentials, Path, RemoteParameters, Settings,
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds};
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,6 @@ pub(crate) enum IceFailure {
 
 /// A full ICE agent, guarded: it sees authenticated messages only, and learns a bounded number
 /// of addresses.
-#[derive(Debug)]
 pub(crate) struct Ice {
     agent: IceAgent,
     local: IceCredentials,
@@ -61,6 +61,18 @@ pub(crate) struct Ice {
     /// When patience ends, once the other side is known.
     deadline: Option<Instant>,
     outputs: VecDeque<IceOutput>,
+}
+
+/// The agent would print passwords and addresses.
+impl fmt::Debug for Ice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ice")
+            .field("controlling", &self.controlling)
+            .field("remote_known", &self.remote.is_some())
+            .field("selected", &self.selected)
+            .field("paths", &self.paths.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ice {

@@ -34,7 +34,8 @@ impl Via {
 }
 
 /// Where a datagram came from and where it arrived, or the reverse: demultiplexing keys on all
-/// three parts, never on the remote address alone.
+/// three parts, never on the remote address alone. An IPv4 address is written as one, never mapped
+/// into IPv6: the other side is told how we see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path {
     /// What carries it.

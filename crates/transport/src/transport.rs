@@ -51,10 +51,6 @@ enum Phase {
 impl Transport {
     /// A transport that knows only its own side.
     #[must_use]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the settings are for this transport"
-    )]
     pub fn new(settings: Settings, now: Instant) -> Self {
         Self {
             ice: Ice::new(&settings, now),

@@ -1,5 +1,6 @@
 use crate::{Certificate, Fingerprint, Path, SrtpProfile};
 use althing_model::{Entropy, Secret};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub struct Settings {
 }
 
 /// The other side of an endpoint, as signalled.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RemoteParameters {
     /// What its checks are signed with.
     pub credentials: IceCredentials,
@@ -58,6 +59,17 @@ pub struct RemoteParameters {
     /// Where it may be reached by UDP; may be empty, since its own checks tell. At most
     /// [`MAX_REMOTE_CANDIDATES`](crate::MAX_REMOTE_CANDIDATES) are used.
     pub candidates: Vec<SocketAddr>,
+}
+
+/// Addresses are personal data and do not print.
+impl fmt::Debug for RemoteParameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteParameters")
+            .field("credentials", &self.credentials)
+            .field("fingerprints", &self.fingerprints)
+            .field("candidates", &self.candidates.len())
+            .finish()
+    }
 }
 
 /// What became of a datagram. Whatever the variant, drain [`Transport::poll`](crate::Transport::poll).

@@ -390,3 +390,25 @@ fn parameters_are_checked_and_refusal_changes_nothing() {
     pair.run(SECOND);
     assert!(!pair.sides[BRIDGE].sent.is_empty());
 }
+
+#[test]
+fn nothing_prints_a_secret_or_an_address() {
+    let mut pair = Pair::connected(Weather::FAIR, 1);
+    pair.run(SECOND);
+    let mut text = format!(
+        "{:?}",
+        parameters(CLIENT, vec![address("198.51.100.7:5000")])
+    );
+    text += &format!("{:?}", settings(BRIDGE));
+    for side in &pair.sides {
+        text += &format!("{:?} {:?}", side.transport, side.events);
+    }
+    for secret in [
+        credentials(1).password.expose(),
+        credentials(2).password.expose(),
+        "198.51.100.7",
+        "192.0.2.1",
+    ] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}

@@ -3,6 +3,7 @@ use super::{RTCP_HEADER, SrtpProfile};
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use std::fmt;
 
 const GCM_TAG: usize = 16;
 const CM_TAG: usize = 10;
@@ -213,8 +214,8 @@ pub(super) struct GcmKey {
     salt: [u8; 12],
 }
 
-impl std::fmt::Debug for GcmKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for GcmKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GcmKey")
     }
 }
@@ -270,11 +271,16 @@ impl Cm {
     }
 }
 
-#[derive(Debug)]
 pub(super) struct CmKey {
     counter: Counter,
     authentication: hmac::Key,
     salt: [u8; 14],
+}
+
+impl fmt::Debug for CmKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CmKey")
+    }
 }
 
 impl CmKey {
