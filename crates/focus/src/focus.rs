@@ -361,7 +361,7 @@ impl Focus {
 
     fn iq(&mut self, at: At, from: &EndpointId, stanza: Element) {
         match IqType::of(&stanza) {
-            Some(IqType::Result | IqType::Error) => self.answer(from, &stanza),
+            Some(IqType::Result | IqType::Error) => self.answer(at, from, &stanza),
             Some(IqType::Get | IqType::Set) => self.request(at, from, stanza),
             None => {}
         }
@@ -384,7 +384,7 @@ impl Focus {
     }
 
     /// An answer to one of our own IQs.
-    fn answer(&mut self, from: &EndpointId, stanza: &Element) {
+    fn answer(&mut self, at: At, from: &EndpointId, stanza: &Element) {
         let Some(member) = self.members.get_mut(from) else {
             return;
         };
@@ -407,7 +407,7 @@ impl Focus {
             && let Negotiation::Pending(jingling) = &member.negotiation
             && jingling.offer_id == id
         {
-            self.give_up(from);
+            self.give_up(at, from);
         }
     }
 
@@ -437,7 +437,7 @@ impl Focus {
         }
         if self.single_until.is_some_and(|until| until <= at) {
             self.single_until = None;
-            self.dismiss_the_last();
+            self.dismiss_the_last(at);
         }
     }
 

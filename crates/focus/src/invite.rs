@@ -1,6 +1,6 @@
 //! From nothing to an offer: whom to invite, what the bridge says, what is offered.
 
-use crate::error::BridgeFailure;
+use crate::error::{BridgeFailure, Refusal};
 use crate::focus::{Focus, MIN_MEMBERS};
 use crate::member::{At, Busy, Jingling, Negotiation, effective};
 use althing_control::{
@@ -224,7 +224,7 @@ impl Focus {
     }
 
     /// The session of whoever is left alone ends; a new offer comes with the next newcomer.
-    pub(crate) fn dismiss_the_last(&mut self) {
+    pub(crate) fn dismiss_the_last(&mut self, at: At) {
         let Some(id) = self.members.keys().next().cloned() else {
             return;
         };
@@ -243,6 +243,7 @@ impl Focus {
             jingle::session_terminate(&sid, Reason::Expired, Some("Idle session timeout"));
         self.send_jingle(&id, terminate);
         self.end_session(&id, Negotiation::Idle);
+        self.work_off(at, &id);
     }
 
     /// Takes a member's session, sources and endpoint away; the client has been, or will be, told.
@@ -252,18 +253,22 @@ impl Focus {
         };
         member.retire(next);
         member.published.clear();
-        member.busy = None;
+        let unanswered = member.busy.take();
         let allocated = std::mem::take(&mut member.allocated);
         self.requests.retain(|_, waiting| waiting != id);
         self.sources.replace(id, Vec::new());
         if allocated {
             self.expire(id);
         }
+        if let Some(Busy::Change { request, .. }) = unanswered {
+            self.refuse(id, &request, &Refusal::SessionEnded);
+        }
     }
 
     /// The client refused our offer.
-    pub(crate) fn give_up(&mut self, id: &EndpointId) {
+    pub(crate) fn give_up(&mut self, at: At, id: &EndpointId) {
         self.end_session(id, Negotiation::Ended);
+        self.work_off(at, id);
     }
 
     /// Ends the session and begins another: what old and new clients alike understand
