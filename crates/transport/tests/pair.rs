@@ -55,6 +55,31 @@ fn two_sides_connect_within_a_few_round_trips() {
 }
 
 #[test]
+fn a_bridge_behind_dnat_and_a_client_behind_nat_connect() {
+    let mut pair = Pair::new(Weather::FAIR, 1);
+    let public = "203.0.113.1:443";
+    pair.forwarded = Some((address("10.0.0.5:10000"), address(public)));
+    pair.translated = Some(address("203.0.113.99:40000"));
+    pair.signal(public, "192.168.1.7:5000");
+    pair.run_until(10 * SECOND, Pair::both_connected);
+    assert!(pair.both_connected());
+    assert!(
+        pair.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        pair.elapsed()
+    );
+    let [bridge, client] = &pair.sides;
+    let path = udp("10.0.0.5:10000", "203.0.113.99:40000");
+    assert_eq!(bridge.transport.path(), Some(path));
+    assert_eq!(
+        client.transport.path(),
+        Some(udp("192.168.1.7:5000", public))
+    );
+    pair.run(60 * SECOND);
+    assert!(pair.both_connected());
+}
+
+#[test]
 fn the_bridge_may_be_the_dtls_client_too() {
     let mut roles = [settings(BRIDGE), settings(CLIENT)];
     roles[0].dtls = DtlsRole::Client;

@@ -88,6 +88,9 @@ pub struct Pair {
     pub now: Instant,
     /// The client's address as the bridge sees it, if it is not its own.
     pub translated: Option<SocketAddr>,
+    client: SocketAddr,
+    /// The bridge's real address and the one the world knows it by, if it is behind DNAT.
+    pub forwarded: Option<(SocketAddr, SocketAddr)>,
     /// Calls of `handle_timeout`, to see that timers are sparse.
     pub wakeups: u64,
 }
@@ -109,6 +112,8 @@ impl Pair {
             start,
             now: start,
             translated: None,
+            client: address("0.0.0.0:0"),
+            forwarded: None,
             wakeups: 0,
         }
     }
@@ -120,8 +125,9 @@ impl Pair {
     }
 
     pub fn signal_client(&mut self, bridge: &str, client: &str) {
+        self.client = address(client);
         let transport = &mut self.sides[CLIENT].transport;
-        transport.add_local(address(client));
+        transport.add_local(self.client);
         let remote = parameters(BRIDGE, vec![address(bridge)]);
         transport.set_remote(self.now, remote).unwrap();
     }
@@ -218,14 +224,16 @@ impl Pair {
                 CLIENT => arriving.remote = public,
                 // The old mapping is gone; the new one leads to the client's own address.
                 _ if path.remote != public => return,
-                _ => arriving.local = self.client_address(),
+                _ => arriving.local = self.client,
+            }
+        }
+        if let Some((real, public)) = self.forwarded {
+            match from {
+                CLIENT => arriving.local = real,
+                _ => arriving.remote = public,
             }
         }
         self.network.send(self.now, (1 - from, arriving), payload);
-    }
-
-    fn client_address(&self) -> SocketAddr {
-        self.sides[CLIENT].transport.path().unwrap().local
     }
 
     /// Seals and sends an RTP packet by the selected path.
