@@ -243,6 +243,6 @@ impl Serialize for Element {
 impl<'de> Deserialize<'de> for Element {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let xml = Cow::<'de, str>::deserialize(deserializer)?;
-        parse(&xml, &Limits::default()).map_err(serde::de::Error::custom)
+        parse(&xml, &Limits::trusted()).map_err(serde::de::Error::custom)
     }
 }

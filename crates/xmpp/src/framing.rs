@@ -3,7 +3,6 @@
 
 use crate::element::{Element, ParseError, escape_attribute, escape_text};
 use crate::ns;
-use serde::{Deserialize, Serialize};
 
 /// The only spelling of a close frame that stock clients recognise.
 pub const CLOSE: &str = r#"<close xmlns="urn:ietf:params:xml:ns:xmpp-framing" />"#;
@@ -87,28 +86,6 @@ pub fn is_open(frame: &Element) -> bool {
 #[must_use]
 pub fn is_close(frame: &Element) -> bool {
     frame.is("close", ns::FRAMING)
-}
-
-macro_rules! wire_names {
-    ($(#[$outer:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $text:literal,)* }) => {
-        $(#[$outer])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $type { $($(#[$doc])* $name,)* }
-
-        impl $type {
-            /// The element's name.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// By the element's name.
-            #[must_use]
-            pub fn parse(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$name),)* _ => None }
-            }
-        }
-    };
 }
 
 wire_names! {

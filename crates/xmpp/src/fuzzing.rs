@@ -18,8 +18,11 @@ pub fn xml(data: &[u8]) {
     };
     let written = element.to_xml();
     assert_reads_back(&written, &element);
-    let mut spliced = parse(&Rendered::new(&element).with_to("<&\"'>"), &generous())
-        .expect("a rendered stanza is one element");
+    let mut spliced = parse(
+        &Rendered::new(&element).with_to("<&\"'>"),
+        &Limits::trusted(),
+    )
+    .expect("a rendered stanza is one element");
     assert_eq!(spliced.remove_attr("to").as_deref(), Some("<&\"'>"));
     let mut without = element.clone();
     without.remove_attr("to");
@@ -27,19 +30,19 @@ pub fn xml(data: &[u8]) {
     readers(&element);
 }
 
-/// Frames, separated by a zero byte, drive a session; a client that follows the rules stands before
-/// them when the first byte is odd.
+/// Frames, separated by zero bytes or line feeds, drive a session. Unless they begin with an opening
+/// frame of their own, a client that follows the rules logs in before them.
 pub fn session(data: &[u8]) {
     let mut entropy = SeededEntropy::new(1);
     let mut session = Session::new(SessionSettings::new("meet.example"));
-    let logged_in = data.first().is_some_and(|byte| byte & 1 == 1);
+    let logged_in = !data.starts_with(b"<open");
     let mut first_frame = true;
     let mut check = |session: &mut Session, frame: &str| {
         session.handle_frame(frame, &mut entropy);
         while let Some(output) = session.poll() {
             match output {
                 Output::Frame(frame) => {
-                    parse(&frame, &generous()).expect("every frame is one element");
+                    parse(&frame, &Limits::trusted()).expect("every frame is one element");
                     assert!(!first_frame || frame.starts_with("<open "));
                     first_frame = false;
                 }
@@ -70,7 +73,7 @@ pub fn session(data: &[u8]) {
         assert!(session.jid().is_some());
     }
     let mut login = Login::start("meet.example").0;
-    for frame in data.get(1..).unwrap_or_default().split(|byte| *byte == 0) {
+    for frame in data.split(|byte| matches!(byte, 0 | b'\n')) {
         let frame = String::from_utf8_lossy(frame);
         check(&mut session, &frame);
         // The client's side meets the same strangers.
@@ -233,21 +236,21 @@ fn readers(stanza: &Element) {
     }
 }
 
-/// Escaping makes text longer, so what fitted may not fit again.
-fn generous() -> Limits {
-    Limits {
-        bytes: usize::MAX,
-        attributes: 1024,
-        ..Limits::default()
-    }
-}
-
 fn assert_reads_back(xml: &str, element: &Element) {
-    assert_eq!(parse(xml, &generous()).as_ref(), Ok(element), "{xml}");
+    assert_eq!(
+        parse(xml, &Limits::trusted()).as_ref(),
+        Ok(element),
+        "{xml}"
+    );
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below a usize"
+)]
 mod tests {
+    use althing_model::{Entropy as _, SeededEntropy};
     use proptest::prelude::*;
 
     const SAMPLES: &[&str] = &[
@@ -274,12 +277,41 @@ mod tests {
             }
             super::xml(sample);
             super::jingle(sample);
-            let mut frames = vec![1];
-            frames.extend_from_slice(sample);
-            super::session(&frames);
+            super::session(sample);
         }
-        let login = include_str!("../../../fixtures/xmpp/login.txt").replace('\n', "\0");
-        super::session(format!("\u{2}{login}").as_bytes());
+        super::session(include_bytes!("../../../fixtures/xmpp/login.txt"));
+    }
+
+    /// Cuts samples at tags, quotes and brackets, and puts the pieces together anew.
+    #[test]
+    fn spliced_samples_break_no_promise() {
+        let rounds = 3_000;
+        let mut entropy = SeededEntropy::new(5);
+        let mut below = move |limit: usize| (entropy.next_u64() % limit.max(1) as u64) as usize;
+        for _ in 0..rounds {
+            let mut document = SAMPLES[below(SAMPLES.len())].trim().to_owned();
+            for _ in 0..=below(6) {
+                let other = SAMPLES[below(SAMPLES.len())].trim();
+                let pieces: Vec<&str> = other.split_inclusive(['>', '"', '[', ',']).collect();
+                let from = below(pieces.len());
+                let piece = pieces[from..(from + 1 + below(4)).min(pieces.len())].concat();
+                let mut places: Vec<usize> = document
+                    .match_indices(['<', '"', '[', ','])
+                    .map(|(at, _)| at)
+                    .collect();
+                places.push(document.len());
+                let start = below(places.len());
+                let end = (start + below(3)).min(places.len() - 1);
+                match below(3) {
+                    0 => document.replace_range(places[start]..places[end], ""),
+                    1 => document.insert_str(places[start], &piece),
+                    _ => document.replace_range(places[start]..places[end], &piece),
+                }
+            }
+            super::xml(document.as_bytes());
+            super::jingle(document.as_bytes());
+            super::session(document.as_bytes());
+        }
     }
 
     proptest! {

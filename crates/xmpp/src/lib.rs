@@ -1,6 +1,11 @@
 //! The vocabulary of the XMPP door: elements, addresses, stanzas, Jitsi's namespaces, WebSocket
 //! framing, the session state machine and Jingle. Used by the server and by the headless client.
 //!
+//! ```text
+//!   text frame ──▶ element ──▶ session ──▶ stanza ──▶ conference, disco, extdisco, muc, jingle
+//!   (framing)       (ns)      (login)                 typed readers and writers
+//! ```
+//!
 //! It refuses sockets, clocks and randomness of its own: bytes and numbers come in as arguments.
 //! Peers are hostile, so every reader is bounded and nothing here panics on what they send.
 
@@ -17,6 +22,9 @@
         reason = "a test may panic"
     )
 )]
+
+#[macro_use]
+mod wire;
 
 pub mod conference;
 pub mod disco;

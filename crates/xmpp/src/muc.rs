@@ -4,7 +4,6 @@ use crate::element::Element;
 use crate::form::Form;
 use crate::jid::Jid;
 use crate::ns;
-use serde::{Deserialize, Serialize};
 
 /// Status codes of XEP-0045 §15.6.2 that are used.
 pub mod status {
@@ -20,29 +19,6 @@ pub mod status {
     pub const BANNED: u16 = 301;
     /// Removed by a moderator.
     pub const KICKED: u16 = 307;
-}
-
-macro_rules! wire_names {
-    ($(#[$outer:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $text:literal,)* }) => {
-        $(#[$outer])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        pub enum $type { $($(#[$doc])* $name,)* }
-
-        impl $type {
-            /// As written.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// As read.
-            #[must_use]
-            pub fn parse(value: &str) -> Option<Self> {
-                match value { $($text => Some(Self::$name),)* _ => None }
-            }
-        }
-    };
 }
 
 wire_names! {

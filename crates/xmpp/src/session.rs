@@ -353,9 +353,8 @@ impl Session {
             return self.answer(&refusal);
         }
         if let Some(Err(_)) = element.attr("to").map(Jid::parse) {
-            // Presence and messages to nowhere are dropped: an error for an address that is none
-            // could only be sent from an address that is none.
-            if kind == Kind::Iq && IqType::of(&element).is_some_and(IqType::is_request) {
+            // An answer or an error is not answered.
+            if !matches!(element.attr("type"), Some("error" | "result")) {
                 self.answer(&stanza::refuse(&element, Condition::JidMalformed, None));
             }
             return;

@@ -344,6 +344,10 @@ fn a_request_that_cannot_be_handled_is_a_bad_request() {
             r#"<iq xmlns="jabber:client" id="1" type="get" to="a@@b"><ping xmlns="urn:xmpp:ping"/></iq>"#,
             "jid-malformed",
         ),
+        (
+            r#"<message xmlns="jabber:client" to="a@@b"><body>x</body></message>"#,
+            "jid-malformed",
+        ),
         (BIND, "not-allowed"),
     ] {
         let (mut talk, jid) = Talk::bound();
