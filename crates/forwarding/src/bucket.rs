@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let mut bucket = Bucket::new(100, 200);
         assert_eq!((0..500).filter(|_| bucket.take(start)).count(), 200);
         let later = start + Duration::from_millis(500);

@@ -192,8 +192,9 @@ impl Conference {
         } else if was_recent {
             self.tell_dominant();
         }
-        // Whoever was kept out by last-N may now come in.
-        self.mark_all_dirty(false, true);
+        // Whoever was kept out by last-N, or by want of a slot, may now come in.
+        let unserved = self.sources.iter().any(|(_, s)| s.unserved);
+        self.mark_all_dirty(unserved, true);
     }
 
     /// The complete new set of an endpoint's sources. Foreign names, SSRCs that somebody else uses
@@ -347,10 +348,6 @@ impl Conference {
             {
                 endpoint.effective.remove(at);
             }
-        }
-        // A freed slot may serve somebody who had none.
-        for (_, other) in &mut self.sources {
-            other.unserved = false;
         }
     }
 

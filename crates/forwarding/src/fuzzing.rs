@@ -1,13 +1,207 @@
-//! Entry points for fuzzers, and what tests share with them.
+//! Entry points for fuzzers.
 
-use std::time::Instant;
+use crate::{Conference, EndpointKey, EndpointSettings, Output, PacketSink, Settings, SlotMode};
+use althing_colibri::ClientMessage;
+use althing_model::{
+    Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
+    VideoType,
+};
+use althing_rtp::{RtpHeader, RtpPacket};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-/// Some instant to count from. Only differences matter to a conference.
-#[must_use]
-pub fn origin() -> Instant {
+/// Checks what every receiver must be able to rely on.
+#[derive(Default)]
+struct Receivers {
+    /// By receiver and SSRC: sequence numbers seen, to find one used twice.
+    seen: BTreeMap<(EndpointKey, u32), BTreeMap<u16, Vec<u8>>>,
+    packets: usize,
+}
+
+impl PacketSink for Receivers {
+    fn rtp(&mut self, to: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
+        let packet = RtpPacket::parse(header).expect("what leaves is RTP");
+        let stream = self.seen.entry((to, packet.ssrc().0)).or_default();
+        let whole = [header, payload[0], payload[1]].concat();
+        if let Some(before) = stream.insert(packet.sequence(), whole.clone()) {
+            assert_eq!(before, whole, "a nonce was used for two packets");
+        }
+        self.packets += 1;
+        // Sequence numbers come round again after 65,536 packets.
+        if self.packets.is_multiple_of(20_000) {
+            self.seen.clear();
+        }
+    }
+
+    fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
+        for item in althing_rtp::rtcp::Compound::new(packet) {
+            item.expect("what leaves is RTCP");
+        }
+    }
+}
+
+/// Plays the bytes as a meeting: joins, leaves, sources, messages, packets, time.
+///
+/// # Panics
+/// When the conference breaks a promise, which is a bug here.
+pub fn operations(data: &[u8]) {
     #[expect(
         clippy::disallowed_methods,
         reason = "an Instant cannot be made from a number; nothing depends on which one this is"
     )]
-    Instant::now()
+    let mut now = Instant::now();
+    let feedback = FeedbackSources {
+        audio: Ssrc(1),
+        video: Ssrc(2),
+    };
+    let mut conference = Conference::new(Settings::default(), feedback, 1);
+    let mut sink = Receivers::default();
+    let mut keys: [Option<EndpointKey>; 6] = [None; 6];
+    let mut sequences = [0u16; 6];
+    let mut rest = data;
+    while let Some((&[operation, who, a, b], after)) = rest.split_first_chunk::<4>() {
+        rest = after;
+        let seat = usize::from(who) % keys.len();
+        let key = keys[seat];
+        match (operation % 12, key) {
+            (0, _) => {
+                let id = EndpointId::new(format!("e{seat}")).expect("a valid id");
+                keys[seat] = Some(conference.add_endpoint(
+                    now,
+                    EndpointSettings {
+                        id,
+                        role: if a == 255 {
+                            Role::Visitor
+                        } else {
+                            Role::Participant
+                        },
+                        may_send: MediaKinds::ALL,
+                        receives_audio: a & 1 == 0,
+                        receives_video: a & 2 == 0,
+                        slots: if b & 1 == 0 {
+                            SlotMode::Rewriting
+                        } else {
+                            SlotMode::Plain
+                        },
+                    },
+                ));
+            }
+            (1, Some(key)) => {
+                conference.remove_endpoint(now, key);
+                if a & 1 == 0 {
+                    keys[seat] = None;
+                }
+            }
+            (2, Some(key)) => conference.set_sources(now, key, sources(seat, a, b)),
+            (3, Some(key)) => {
+                conference.connected(now, key, a & 1 == 0);
+                if b & 1 == 0 {
+                    conference.channel_opened(now, key);
+                } else {
+                    conference.channel_closed(now, key);
+                }
+            }
+            (4 | 5, Some(key)) => {
+                sequences[seat] = sequences[seat].wrapping_add(1 + u16::from(a >> 6));
+                let packet = media(seat, a, b, sequences[seat]);
+                conference.handle_rtp(now, key, &packet, &mut sink);
+            }
+            (6, Some(key)) => {
+                let (packet, after) = rest.split_at(rest.len().min(usize::from(a)));
+                rest = after;
+                conference.handle_rtp(now, key, packet, &mut sink);
+            }
+            (7, Some(key)) => {
+                let (packet, after) = rest.split_at(rest.len().min(usize::from(a)));
+                rest = after;
+                conference.handle_rtcp(now, key, packet, &mut sink);
+            }
+            (8, Some(key)) => {
+                let length = (usize::from(a) << 8 | usize::from(b)).min(rest.len());
+                let (text, after) = rest.split_at(length);
+                rest = after;
+                if let Ok(Ok(message)) = std::str::from_utf8(text).map(ClientMessage::parse) {
+                    conference.handle_message(now, key, message);
+                }
+            }
+            (9, Some(key)) => conference.set_last_n(now, key, i32::from(a) - 2),
+            (10, Some(key)) => answer(&mut conference, now, key, a, b, &mut sink),
+            _ => {
+                now += Duration::from_millis(u64::from(a));
+                if conference.next_timeout().is_some_and(|at| at <= now) {
+                    conference.handle_timeout(now, &mut sink);
+                }
+            }
+        }
+        while let Some(Output::Message { json, .. }) = conference.poll() {
+            althing_colibri::BridgeMessage::parse(&json).expect("what leaves can be read");
+        }
+    }
+    for key in keys.into_iter().flatten() {
+        conference.remove_endpoint(now, key);
+    }
+    while conference.poll().is_some() {}
+    assert_eq!(conference.endpoint_count(), 0);
+}
+
+fn sources(seat: usize, a: u8, b: u8) -> Vec<SourceDescription> {
+    (0..a % 4)
+        .filter_map(|i| {
+            let kind = if i == 0 { 'a' } else { 'v' };
+            let name = SourceName::new(format!("e{seat}-{kind}{i}")).ok()?;
+            let primary = 0x100 * (seat as u32 + 1) + u32::from(i) * 4 + u32::from(b & 1) * 0x1000;
+            Some(SourceDescription {
+                kind: name.kind(),
+                name,
+                video_type: VideoType::Camera,
+                msid: String::new(),
+                encodings: vec![Encoding {
+                    primary: Ssrc(primary),
+                    rtx: (i > 0).then_some(Ssrc(primary + 1)),
+                }],
+            })
+        })
+        .collect()
+}
+
+fn media(seat: usize, a: u8, b: u8, sequence: u16) -> Vec<u8> {
+    let video = a & 1 == 1;
+    let mut bytes = vec![0; 64];
+    let header = RtpHeader {
+        marker: true,
+        payload_type: if video { 100 } else { 111 },
+        sequence,
+        timestamp: u32::from(sequence) * 3000,
+        ssrc: Ssrc(0x100 * (seat as u32 + 1) + u32::from(video) * 4 + u32::from(b & 1) * 0x1000),
+    };
+    let extensions: &[(u8, &[u8])] = &[(1, &[b & 0x7f]), (5, &[a, b])];
+    let length = header.write(extensions, &mut bytes).unwrap_or(0);
+    bytes.truncate(length);
+    bytes.extend_from_slice(&[0x10, u8::from(b & 6 != 0), a, b]);
+    bytes
+}
+
+/// A receiver asks for packets and keyframes on SSRCs that it may have.
+fn answer(
+    conference: &mut Conference,
+    now: Instant,
+    key: EndpointKey,
+    a: u8,
+    b: u8,
+    sink: &mut Receivers,
+) {
+    let known: Vec<(u32, u16)> = sink
+        .seen
+        .iter()
+        .filter(|((to, _), _)| *to == key)
+        .filter_map(|((_, ssrc), packets)| Some((*ssrc, *packets.keys().next_back()?)))
+        .collect();
+    let Some(&(ssrc, last)) = known.get(usize::from(a) % known.len().max(1)) else {
+        return;
+    };
+    let missing = [last.wrapping_sub(u16::from(b)), last];
+    let mut packet = Vec::new();
+    althing_rtp::rtcp::nack(&mut packet, Ssrc(7), Ssrc(ssrc), &missing);
+    althing_rtp::rtcp::pli(&mut packet, Ssrc(7), Ssrc(ssrc));
+    conference.handle_rtcp(now, key, &packet, sink);
 }

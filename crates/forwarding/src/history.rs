@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn packets_of_the_last_second_are_found_whole() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let mut h = History::default();
         // 800 packets a second of changing size, for five seconds: the ring grows and wraps.
         for n in 0..4000u64 {
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_bounded() {
-        let now = crate::fuzzing::origin();
+        let now = althing_testkit::epoch();
         let mut h = History::default();
         for n in 0..20_000u64 {
             h.push(n, &[0; 12], &payload(n, 1400), now);

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn ten_requests_in_a_second_ask_thrice() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let (mut requester, mut requests) = (Requester::default(), Requests::default());
         let asked = (0..10)
             .filter(|i| {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_request_within_the_interval_waits() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let mut requests = Requests::default();
         assert!(requests.request(start));
         assert!(!requests.request(start + Duration::from_millis(50)));

@@ -101,11 +101,8 @@ impl Conference {
             return None;
         }
         let (sequence, body) = if route.is_rtx {
-            match rtx::unwrap(packet.payload()) {
-                Some(original) => original,
-                // Padding sent to probe the path.
-                None => return None,
-            }
+            // Nothing is in it if it is padding sent to probe the path.
+            rtx::unwrap(packet.payload())?
         } else {
             (packet.sequence(), packet.payload())
         };
@@ -135,7 +132,7 @@ impl Conference {
             original.recovered,
             now,
         );
-        let (number, previous) = match arrival {
+        let (number, mut previous) = match arrival {
             Arrival::Stale => {
                 self.counters.duplicate += 1;
                 return;
@@ -152,6 +149,8 @@ impl Conference {
         }
         if source.interrupted {
             source.restart();
+            // What was refused is not missing.
+            previous = None;
         }
         let descriptor = packet.extension(extension::DEPENDENCY_DESCRIPTOR);
         let is_padding = original.body.is_empty();

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn asks_at_once_and_then_each_interval_up_to_a_second() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let mut m = Missing::default();
         m.advanced(10, 13, start);
         assert_eq!(due(&mut m, start), [11, 12]);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_great_gap_is_no_gap() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let mut m = Missing::default();
         m.advanced(10, 12, start);
         m.advanced(12, 113, start);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_keyframe_makes_older_packets_needless() {
-        let start = crate::fuzzing::origin();
+        let start = althing_testkit::epoch();
         let mut m = Missing::default();
         m.advanced(10, 15, start);
         m.purge_before(14);

@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn three_silent_packets_pass() {
-        let now = crate::fuzzing::origin();
+        let now = althing_testkit::epoch();
         let mut s = Silence::default();
         let forwarded: Vec<bool> = [127, 127, 127, 127, 127, 30, 127]
             .into_iter()
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_new_listener_hears_some_of_it() {
-        let now = crate::fuzzing::origin();
+        let now = althing_testkit::epoch();
         let mut s = Silence::default();
         for _ in 0..10 {
             s.forwards(Some(127), now);

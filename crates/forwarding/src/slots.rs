@@ -19,6 +19,9 @@ pub(crate) const POOL: usize = 50;
 const PLAIN: usize = 1024;
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// Whether an outlet may be taken from its source; the least number goes first.
+pub(crate) type Evictable<'a> = &'a dyn Fn(&Outlet) -> Option<u64>;
+
 /// What placing sources needs of the conference.
 pub(crate) struct Placing<'a> {
     pub(crate) sources: &'a Slab<Source>,
@@ -34,13 +37,12 @@ pub(crate) struct Placing<'a> {
 }
 
 impl Endpoint {
-    /// Gives the source an outlet, if it can have one. `may_evict` says how to choose whose slot
-    /// it may take: the one with the least key.
+    /// Gives the source an outlet, if it can have one; `may_evict` says whose slot it may take.
     pub(crate) fn place(
         &mut self,
         source: usize,
         placing: &mut Placing<'_>,
-        may_evict: Option<&dyn Fn(&Outlet) -> Option<u64>>,
+        may_evict: Option<Evictable<'_>>,
     ) -> bool {
         if let Some(&outlet) = self.outlet_of.get(&source) {
             self.outlets[outlet].touched = placing.tick;
@@ -72,7 +74,7 @@ impl Endpoint {
         &mut self,
         source: usize,
         placing: &mut Placing<'_>,
-        may_evict: Option<&dyn Fn(&Outlet) -> Option<u64>>,
+        may_evict: Option<Evictable<'_>>,
     ) -> Option<usize> {
         let Source { kind, name, .. } = &placing.sources[source];
         let settled = |o: &Outlet| placing.now.saturating_duration_since(o.created) >= SETTLED;

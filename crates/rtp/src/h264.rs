@@ -11,7 +11,7 @@ const FU_A: u8 = 28;
 pub fn is_keyframe_start(payload: &[u8]) -> bool {
     let key = |nal: u8| matches!(nal & 0x1f, IDR | SPS);
     match payload {
-        [first, rest @ ..] if first & 0x1f == STAP_A => stap_a(rest).any(|nal| key(nal)),
+        [first, rest @ ..] if first & 0x1f == STAP_A => stap_a(rest).any(key),
         [first, header, ..] if first & 0x1f == FU_A => header & 0x80 != 0 && key(*header),
         [first, ..] => key(*first),
         [] => false,

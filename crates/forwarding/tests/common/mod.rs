@@ -72,7 +72,7 @@ impl Room {
     pub fn with(settings: Settings) -> Self {
         Self {
             conference: Conference::new(settings, FEEDBACK, 7),
-            now: althing_forwarding::fuzzing::origin(),
+            now: althing_testkit::epoch(),
             sink: Sink::default(),
             messages: Vec::new(),
             ids: BTreeMap::new(),

@@ -13,7 +13,7 @@ pub(super) fn begin(out: &mut Vec<u8>, format: u8, packet_type: u8) -> usize {
 
 /// Pads to a whole word and writes the length of the packet begun at `start`.
 pub(super) fn finish(out: &mut Vec<u8>, start: usize) {
-    while out.len().saturating_sub(start) % 4 != 0 {
+    while !out.len().saturating_sub(start).is_multiple_of(4) {
         out.push(0);
     }
     let words = (out.len().saturating_sub(start) / 4).saturating_sub(1);
