@@ -1,6 +1,6 @@
 //! Many occupants, many times: nothing is lost, nothing is left behind.
 //!
-//! `ALTHING_SLOW=1` (set by `script/test --all`) runs the full lengths: 60 s rounds of 50 occupants,
+//! `SLOW_TESTS=1` (set by `script/test --all`) runs the full lengths: 60 s rounds of 50 occupants,
 //! 500 joins and leaves. Without it the same is done in less time.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -23,7 +23,7 @@ const COUNTS: &[&str] = &[
 ];
 
 fn slow() -> bool {
-    std::env::var_os("ALTHING_SLOW").is_some()
+    std::env::var_os("SLOW_TESTS").is_some()
 }
 
 async fn empty(program: &Program) {

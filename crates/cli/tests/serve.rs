@@ -75,7 +75,8 @@ async fn output(command: Command) -> (i32, String, String) {
         )
     };
     let (out, errors) = tokio::time::timeout(PATIENCE, both).await.unwrap();
-    (out.unwrap(), errors.unwrap());
+    out.unwrap();
+    errors.unwrap();
     let code = process.0.wait().unwrap().code().unwrap();
     (code, out_text, error_text)
 }

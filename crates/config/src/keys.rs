@@ -56,6 +56,16 @@ pub(crate) const PREFIX: &str = "ALTHING_";
 /// The one variable that is no key: the file itself.
 pub(crate) const FILE_VARIABLE: &str = "ALTHING_CONFIG";
 
+/// Variables with our prefix that the source tree's scripts and tests use; a server started by one
+/// of them inherits them and has no use for them.
+pub(crate) const SCRIPT_VARIABLES: &[&str] = &[
+    "ALTHING_BIN",
+    "ALTHING_E2E_NAMESPACE",
+    "ALTHING_INTEROP_LIBRARY",
+    "ALTHING_PROFILE",
+    "ALTHING_SLOW",
+];
+
 /// Whether there is such a section.
 pub(crate) fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.section == Some(name))
@@ -274,7 +284,10 @@ mod tests {
             let names: HashSet<_> = KEYS.iter().map(name_of).collect();
             assert_eq!(names.len(), KEYS.len());
         }
-        assert!(KEYS.iter().all(|key| key.variable() != FILE_VARIABLE));
+        for key in KEYS {
+            let variable = key.variable();
+            assert!(variable != FILE_VARIABLE && !SCRIPT_VARIABLES.contains(&variable.as_str()));
+        }
     }
 
     #[test]

@@ -90,15 +90,14 @@ impl ClientConfig {
         format!("var interfaceConfig = {};\n", embeddable(&config))
     }
 
-    /// The block our own client reads from its index page, instead of a further request.
-    pub(crate) fn index_block(&self, origin: &Origin, tenant: Option<&str>) -> String {
+    /// The block our own client reads from its index page, instead of a further request. It has no
+    /// tenant in it: that client reads the page's path itself.
+    pub(crate) fn index_block(&self, origin: &Origin) -> String {
         let config = json!({
             "domain": self.domain,
-            "muc": self.muc(tenant),
+            "muc": self.muc(None),
             "focus": self.focus(),
-            "websocket": Self::websocket(origin, tenant),
-            "conferenceRequest": origin.http_url("/conference-request/v1"),
-            "tenant": tenant,
+            "websocket": Self::websocket(origin, None),
             "version": self.version,
         });
         format!(
@@ -181,7 +180,7 @@ mod tests {
             domain: "</script><!--".into(),
             version: "\u{2028}&".into(),
         };
-        let block = hostile.index_block(&origin(false, "a"), None);
+        let block = hostile.index_block(&origin(false, "a"));
         assert_eq!(block.matches("</script>").count(), 1);
         assert!(!block.contains("<!--") && !block.contains('\u{2028}') && !block.contains('&'));
         let json = block

@@ -42,14 +42,13 @@ const RESERVED: &[&str] = &[
 
 /// Longer paths name nothing.
 const MAX_PATH: usize = 1024;
+/// A room below its tenant, whose name may have a few parts.
+const MAX_SEGMENTS: usize = 5;
 /// What a path means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The page of the web client; with the tenant as its clients write it.
-    Page {
-        /// Lower case, dots as underscores (protocol 1 §1).
-        tenant: Option<String>,
-    },
+    /// The page of the web client.
+    Page,
     /// The same without the slash at the end.
     Redirect(String),
     /// Nothing.
@@ -62,7 +61,7 @@ pub(crate) fn classify(path: &str, is_asset_folder: impl Fn(&str) -> bool) -> Pl
         return Place::Nothing;
     };
     if rest.is_empty() {
-        return Place::Page { tenant: None };
+        return Place::Page;
     }
     let (rest, slash) = rest
         .strip_suffix('/')
@@ -75,7 +74,7 @@ pub(crate) fn classify(path: &str, is_asset_folder: impl Fn(&str) -> bool) -> Pl
     // Pages that are no rooms live below "-", which is therefore no room.
     if segments.first().is_some_and(|first| first == "-") {
         return if segments.len() > 1 || slash {
-            Place::Page { tenant: None }
+            Place::Page
         } else {
             Place::Nothing
         };
@@ -84,19 +83,16 @@ pub(crate) fn classify(path: &str, is_asset_folder: impl Fn(&str) -> bool) -> Pl
     if segments.iter().any(reserved) || segments.first().is_some_and(|s| is_asset_folder(s)) {
         return Place::Nothing;
     }
-    let tenant = match segments.as_slice() {
-        [_room] => None,
-        [before, _room] => match tenant(before) {
-            Some(tenant) => Some(tenant),
-            // Never the room of that name that belongs to nobody.
-            None => return Place::Nothing,
-        },
-        _ => return Place::Nothing,
-    };
+    // What stands before the room is its tenant. One that cannot be is nothing, rather than the
+    // room of that name that has no tenant.
+    let tenants = segments.split_last().map_or(&[][..], |(_, before)| before);
+    if segments.len() > MAX_SEGMENTS || tenants.iter().any(|name| tenant(name).is_none()) {
+        return Place::Nothing;
+    }
     if slash {
         return Place::Redirect(format!("/{rest}"));
     }
-    Place::Page { tenant }
+    Place::Page
 }
 
 /// One segment, decoded and in lower case; `None` when it could not be one of a room's path.
@@ -141,20 +137,18 @@ mod tests {
 
     #[test]
     fn rooms_and_tenants_have_pages() {
-        let page = |tenant: Option<&str>| Place::Page {
-            tenant: tenant.map(str::to_owned),
-        };
-        for (path, tenant) in [
-            ("/", None),
-            ("/standup", None),
-            ("/My%20Room", None),
-            ("/%D0%B9", None),
-            ("/a.b", None),
-            ("/Acme.Corp/standup", Some("acme_corp")),
-            ("/-/test", None),
-            ("/-/", None),
+        for path in [
+            "/",
+            "/standup",
+            "/My%20Room",
+            "/%D0%B9",
+            "/a.b",
+            "/Acme.Corp/standup",
+            "/a/b/standup",
+            "/-/test",
+            "/-/",
         ] {
-            assert_eq!(place(path), page(tenant), "{path}");
+            assert_eq!(place(path), Place::Page, "{path}");
         }
     }
 
@@ -196,7 +190,7 @@ mod tests {
             "/a%5Cb",
             "/a%00",
             "/%ff",
-            "/a/b/c",
+            "/a/b/c/d/e/f",
             "/%D0%B9/standup",
             "/a%20b/standup",
             &format!("/{}", "a".repeat(2000)),

@@ -56,12 +56,12 @@ impl Site {
             .layer(DefaultBodyLimit::max(self.body_limit))
     }
 
-    fn page(&self, origin: &Origin, tenant: Option<&str>) -> Response<Body> {
+    fn page(&self, origin: &Origin) -> Response<Body> {
         let Some(index) = assets::find(self.assets, INDEX) else {
             return missing_client();
         };
         let template = String::from_utf8_lossy(index.identity);
-        let block = self.client.index_block(origin, tenant);
+        let block = self.client.index_block(origin);
         let html = template.replacen(PLACEHOLDER, &block, 1);
         let mut answer = Html(html).into_response();
         headers::page(answer.headers_mut(), origin);
@@ -165,7 +165,7 @@ async fn fallback(
         .filter(|path| *path != INDEX)
         .and_then(|path| assets::find(site.assets, path));
     let place = match file {
-        Some(_) => Place::Page { tenant: None },
+        Some(_) => Place::Page,
         None => place::classify(path, |first| assets::is_folder(site.assets, first)),
     };
     if place == Place::Nothing {
@@ -180,7 +180,7 @@ async fn fallback(
     }
     match (file, place) {
         (Some(file), _) => file.answer(request.headers()),
-        (None, Place::Page { tenant }) => site.page(&client.origin, tenant.as_deref()),
+        (None, Place::Page) => site.page(&client.origin),
         (None, Place::Redirect(to)) => redirect(&to, request.uri().query()),
         (None, Place::Nothing) => StatusCode::NOT_FOUND.into_response(),
     }
