@@ -21,14 +21,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 pub(crate) const DOMAIN: &str = "meet.jitsi";
 pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
 /// Longer than anything takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running door with what it needs around it.
 pub(crate) struct House {
     pub(crate) signalling: Arc<Signalling>,
     pub(crate) address: SocketAddr,
     pub(crate) requests: Arc<Mutex<Vec<BridgeRequest>>>,
-    pub(crate) bus: InProcess,
     registry: Registry,
     _tasks: JoinSet<()>,
 }
@@ -110,7 +109,6 @@ impl House {
             signalling,
             address,
             requests,
-            bus,
             registry,
             _tasks: tasks,
         }
@@ -324,5 +322,40 @@ impl Client {
                 return heard;
             }
         }
+    }
+}
+
+impl House {
+    /// One HTTP request by hand: status, head, body.
+    pub(crate) async fn http(&self, method: &str, path: &str, body: &str) -> (u16, String, String) {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.raw_http(&head).await
+    }
+
+    /// A WebSocket handshake whose answer is looked at only.
+    pub(crate) async fn upgrade(&self, path: &str) -> (u16, String, String) {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n"
+        );
+        self.raw_http(&head).await
+    }
+
+    async fn raw_http(&self, request: &str) -> (u16, String, String) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.windows(4).any(|w| w == b"\r\n\r\n") || request.contains("close") {
+            if stream.read_buf(&mut bytes).await.unwrap() == 0 {
+                break;
+            }
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_owned(), body.to_owned())
     }
 }
