@@ -25,7 +25,8 @@ window.interop = {
     JitsiMeetJS.setLogLevel(JitsiMeetJS.logLevels.WARN);
     JitsiMeetJS.init({ disableAudioLevels: false, ...options.init });
     const settings = { ...config, ...options.config, flags: { ...config.flags, ...(options.flags ?? {}) } };
-    settings.websocket = `${settings.websocket}?room=${encodeURIComponent(room)}`;
+    // What the app around the library does with its configuration.
+    settings.serviceUrl = `${settings.websocket}?room=${encodeURIComponent(room)}`;
 
     const connection = new JitsiMeetJS.JitsiConnection(null, null, settings);
     this.connection = connection;

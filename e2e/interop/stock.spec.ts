@@ -15,14 +15,14 @@ test.afterAll(async () => {
 
 /** Packets in and out of every endpoint, from the admin listener. */
 async function endpointCounters(): Promise<{ id: string; in: number; out: number }[]> {
-  const list = (await (await fetch(`${server.admin}/debug`)).json()) as { conferences: { id: string }[] };
+  const list = (await (await fetch(`${server.admin}/debug`)).json()) as { conference: string }[];
   const found: { id: string; in: number; out: number }[] = [];
-  for (const { id } of list.conferences) {
-    const dump = (await (await fetch(`${server.admin}/debug/${id}`)).json()) as {
-      endpoints: { id: string; packets_in: number; packets_out: number }[];
+  for (const { conference } of list) {
+    const dump = (await (await fetch(`${server.admin}/debug/${conference}`)).json()) as {
+      endpoints: Record<string, { packets_received: number; packets_sent: number }>;
     };
-    for (const endpoint of dump.endpoints) {
-      found.push({ id: endpoint.id, in: endpoint.packets_in, out: endpoint.packets_out });
+    for (const [id, endpoint] of Object.entries(dump.endpoints)) {
+      found.push({ id, in: endpoint.packets_received, out: endpoint.packets_sent });
     }
   }
   return found;

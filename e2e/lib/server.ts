@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
-/** The binary under test: the one `script/test` built, or what ALTHING_BIN names. */
-export const binary = process.env['ALTHING_BIN'] ?? path.join(root, 'target/debug/althing');
+/** The binary under test: the one `script/test` built, or what E2E_BIN names. */
+export const binary = process.env['E2E_BIN'] ?? path.join(root, 'target/debug/althing');
 
 export interface Server {
   /** `http://localhost:PORT` */
