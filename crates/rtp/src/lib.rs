@@ -8,10 +8,13 @@
 //! Nothing here allocates per packet, reads a clock or panics on what a peer sends. What cannot be
 //! read is an [`RtpError`]; codec descriptors are read only as far as forwarding needs them.
 
-#![deny(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
 )]
 
 mod bits;
@@ -23,6 +26,8 @@ mod template;
 
 pub mod av1;
 pub mod dependency;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod h264;
 pub mod rtcp;
 pub mod rtx;

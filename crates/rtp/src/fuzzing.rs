@@ -1,0 +1,105 @@
+//! Entry points for fuzzers: each reads everything there is to read.
+
+use crate::dependency::DependencyDescriptor;
+use crate::rtcp::{Compound, Rtcp};
+use crate::{ExtensionRules, HeaderTemplate, RtpPacket};
+use crate::{h264, rtx};
+use althing_model::Ssrc;
+
+/// An RTP packet, and the header made of it.
+///
+/// # Panics
+/// When a header we wrote cannot be read, which is a bug here.
+pub fn packet(data: &[u8]) {
+    let Ok(packet) = RtpPacket::parse(data) else {
+        return;
+    };
+    let length = packet
+        .header()
+        .len()
+        .saturating_add(packet.payload().len())
+        .saturating_add(usize::from(packet.padding()));
+    assert_eq!(length, data.len());
+    let _ = rtx::unwrap(packet.payload());
+    for transport_cc in [None, Some(5), Some(77)] {
+        let rules = ExtensionRules {
+            keep: &[1, 11, 13, 40],
+            transport_cc,
+        };
+        let mut template = HeaderTemplate::new(&packet, rules);
+        template.set_ssrc(Ssrc(1));
+        template.set_transport_cc(7);
+        let header = RtpPacket::parse(template.bytes()).expect("our own header");
+        assert_eq!(header.header().len(), template.bytes().len());
+        assert_eq!(header.sequence(), packet.sequence());
+        for (id, value) in header.extensions() {
+            assert!(rules.keep.contains(&id) || rules.transport_cc == Some(id));
+            assert!(value.len() <= 255);
+        }
+        assert!(HeaderTemplate::from_header(template.bytes(), transport_cc).is_some());
+    }
+}
+
+/// An RTCP compound with everything in it.
+pub fn rtcp(data: &[u8]) {
+    for item in Compound::new(data).flatten() {
+        match item {
+            Rtcp::SenderReport(r) => drop(r.blocks.count()),
+            Rtcp::ReceiverReport(r) => drop(r.blocks.count()),
+            Rtcp::Bye(b) => drop(b.ssrcs().count()),
+            Rtcp::Nack(n) => drop(n.sequences().count()),
+            Rtcp::Fir(f) => drop(f.entries().count()),
+            Rtcp::Remb(r) => drop(r.ssrcs().count()),
+            Rtcp::TransportCc(t) => drop(t.statuses().count()),
+            Rtcp::Pli { .. } | Rtcp::SourceDescription | Rtcp::Other { .. } => {}
+        }
+    }
+}
+
+/// A VP8 payload.
+///
+/// # Panics
+/// When a descriptor ends beyond its payload, which is a bug here.
+pub fn vp8(data: &[u8]) {
+    if let Ok(d) = crate::vp8::Vp8::parse(data) {
+        assert!(d.payload_offset <= data.len());
+    }
+}
+
+/// A VP9 payload.
+///
+/// # Panics
+/// When a descriptor ends beyond its payload, which is a bug here.
+pub fn vp9(data: &[u8]) {
+    if let Ok(d) = crate::vp9::Vp9::parse(data) {
+        assert!(d.payload_offset <= data.len());
+    }
+}
+
+/// An H.264 payload.
+pub fn h264(data: &[u8]) {
+    let _ = h264::is_keyframe_start(data);
+}
+
+/// Two dependency descriptors, the second read with the structure of the first. The first byte
+/// says where the second begins.
+pub fn dependency(data: &[u8]) {
+    let Some((&at, rest)) = data.split_first() else {
+        return;
+    };
+    let first = DependencyDescriptor::parse(data, None).ok();
+    let current = first.and_then(|d| d.structure);
+    let (one, two) = rest
+        .split_at_checked(usize::from(at))
+        .unwrap_or((rest, &[]));
+    let structure = DependencyDescriptor::parse(one, current.as_ref())
+        .ok()
+        .and_then(|d| d.structure)
+        .or(current);
+    if let Some(s) = &structure {
+        for target in 0..s.decode_targets {
+            let _ = s.layer_of(target);
+        }
+    }
+    let _ = DependencyDescriptor::parse(two, structure.as_ref());
+}
