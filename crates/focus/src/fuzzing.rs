@@ -403,7 +403,7 @@ pub fn operations(data: &[u8]) {
 }
 
 fn session_of(world: &mut World, nick: &str, more: u8) -> String {
-    if more % 16 == 0 {
+    if more.is_multiple_of(16) {
         return world.entropy.token(4);
     }
     world

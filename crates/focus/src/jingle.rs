@@ -22,7 +22,7 @@ impl Focus {
             return;
         };
         if member.busy.is_none() {
-            return self.perform(at, from, stanza);
+            return self.perform(at, from, &stanza);
         }
         if member.inbox.len() >= MAX_INBOX {
             return self.refuse(from, &stanza, &Refusal::TooMany);
@@ -38,7 +38,7 @@ impl Focus {
             .filter(|m| m.busy.is_none())
             .and_then(|m| m.inbox.pop_front())
         {
-            self.perform(at, id, stanza);
+            self.perform(at, id, &stanza);
         }
     }
 
@@ -51,9 +51,9 @@ impl Focus {
         self.reply(to, result_reply(stanza));
     }
 
-    fn perform(&mut self, at: At, from: &EndpointId, stanza: Element) {
-        if let Err(refusal) = self.try_perform(at, from, &stanza) {
-            self.refuse(from, &stanza, &refusal);
+    fn perform(&mut self, at: At, from: &EndpointId, stanza: &Element) {
+        if let Err(refusal) = self.try_perform(at, from, stanza) {
+            self.refuse(from, stanza, &refusal);
         }
     }
 
@@ -88,10 +88,15 @@ impl Focus {
             Lost::Former => Refusal::NoLongerActive,
         })?;
         match jingle.body {
-            Body::SessionAccept(accept) | Body::TransportAccept(accept) => {
+            Body::SessionAccept(mut accept) | Body::TransportAccept(mut accept) => {
+                // Released gst-meet names no sources.
+                accept.sources.fill_names(from);
                 self.session_accept(from, stanza, accept)
             }
-            Body::SourceAdd(raw) => self.source_add(from, stanza, &raw),
+            Body::SourceAdd(mut raw) => {
+                raw.fill_names(from);
+                self.source_add(from, stanza, &raw)
+            }
             Body::SourceRemove(raw) => self.source_remove(from, stanza, &raw),
             Body::TransportInfo(None) => Err(Refusal::MissingTransport),
             // Candidates are learnt from checks; in-place restarts are declined when asked for.

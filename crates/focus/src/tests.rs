@@ -754,16 +754,12 @@ fn many_changes_in_a_large_room_are_told_at_once() {
     }
     world.pass(Duration::from_secs(1));
     world.inboxes.clear();
-    for n in 0..10_usize {
+    for (n, sid) in (0_u32..10).zip(&sids) {
         let nick = format!("n{n}");
         world.request(
             &nick,
             "set",
-            jingle(
-                "source-add",
-                &sids[n],
-                &video(&nick, 0, 1000 + 10 * n as u32),
-            ),
+            jingle("source-add", sid, &video(&nick, 0, 1000 + 10 * n)),
         );
         world.obey();
     }

@@ -158,7 +158,6 @@ impl Signalling {
 
     /// The public routes: `/xmpp-websocket`, `/{tenant}/xmpp-websocket` and
     /// `/conference-request/v1`. Requests carry an `Extension<ClientInfo>`.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         door::router(Arc::clone(&self.shared))
     }

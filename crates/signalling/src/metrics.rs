@@ -45,6 +45,7 @@ pub(crate) struct Metrics {
     pub(crate) queue_overflows: Counter,
     pub(crate) bridge_requests_failed: Counter,
     pub(crate) room_panics: Counter,
+    pub(crate) session_panics: Counter,
     refused: Family<Refused, Counter>,
 }
 
@@ -91,6 +92,11 @@ impl Metrics {
             "room_panics",
             "Rooms that ended by a fault of ours",
             metrics.room_panics.clone(),
+        );
+        corner.register(
+            "session_panics",
+            "Sessions that ended by a fault of ours",
+            metrics.session_panics.clone(),
         );
         corner.register(
             "refused",

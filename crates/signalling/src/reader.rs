@@ -175,15 +175,15 @@ impl Reader {
             Some(Err(_)) => return,
         };
         let Some(to) = to else {
-            return self.to_domain(stanza).await;
+            return self.for_domain(stanza).await;
         };
         match RoomKey::classify(&to, domain) {
-            Target::Room(key) => self.to_room(key, jid, stanza).await,
+            Target::Room(key) => self.for_room(key, jid, stanza).await,
             Target::RoomService => self.answer_request(&stanza, services::room_service_iq),
             Target::Other if to.node().is_none() && to.domain() == domain => {
-                self.to_domain(stanza).await;
+                self.for_domain(stanza).await;
             }
-            Target::Other if self.is_focus(&to) => self.to_focus(&stanza).await,
+            Target::Other if self.is_focus(&to) => self.for_focus(&stanza).await,
             Target::Other => self.answer_request(&stanza, services::unavailable),
         }
     }
@@ -201,7 +201,7 @@ impl Reader {
         }
     }
 
-    async fn to_domain(&mut self, stanza: Element) {
+    async fn for_domain(&mut self, stanza: Element) {
         match Kind::of(&stanza) {
             Some(Kind::Iq) => self.answer_request(&stanza, services::domain_iq),
             Some(Kind::Presence) if stanza.attr("type") == Some("unavailable") => {
@@ -218,7 +218,7 @@ impl Reader {
         }
     }
 
-    async fn to_focus(&self, stanza: &Element) {
+    async fn for_focus(&self, stanza: &Element) {
         let Some(payload) = services::conference_payload(stanza) else {
             return self.answer_request(stanza, services::unavailable);
         };
@@ -241,7 +241,7 @@ impl Reader {
         self.answer(&reply);
     }
 
-    async fn to_room(&mut self, key: RoomKey, jid: Jid, stanza: Element) {
+    async fn for_room(&mut self, key: RoomKey, jid: Jid, stanza: Element) {
         self.rooms.retain(|_, room| !room.inputs.is_closed());
         let known = self.rooms.get(&key).cloned();
         let joins = Kind::of(&stanza) == Some(Kind::Presence) && stanza.attr("type").is_none();

@@ -8,7 +8,8 @@ use althing_model::{ClientInfo, SessionId};
 use althing_xmpp::session::{Session, SessionSettings};
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::stream::SplitSink;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,8 +35,16 @@ pub(crate) async fn run(shared: Arc<Shared>, info: ClientInfo, socket: WebSocket
     let (sink, mut stream) = socket.split();
     let writer = write(&shared, sink, frames);
     tokio::pin!(writer);
+    // A fault of ours ends this session only, and its rooms still learn that it is gone.
+    let reading = AssertUnwindSafe(reader.run(&mut stream)).catch_unwind();
     let writer_ended = tokio::select! {
-        () = reader.run(&mut stream) => false,
+        outcome = reading => {
+            if outcome.is_err() {
+                shared.metrics.session_panics.inc();
+                tracing::error!("session ended by a fault of ours");
+            }
+            false
+        }
         () = &mut writer => true,
     };
     // From here on nothing reaches the client from rooms; they are told at once.

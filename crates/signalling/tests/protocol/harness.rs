@@ -8,6 +8,7 @@ use althing_signalling::{Settings, Signalling};
 use althing_telemetry::Registry;
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use axum::Extension;
+use axum::serve::ListenerExt;
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 pub(crate) const DOMAIN: &str = "meet.jitsi";
 pub(crate) const ROOM: &str = "demo@muc.meet.jitsi";
@@ -96,6 +97,7 @@ impl House {
             Arc::new(Signalling::start(settings, Arc::new(bus.clone()), &mut registry).unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let listener = listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap());
         let info = ClientInfo {
             address: address.ip(),
             origin: Origin {
@@ -123,7 +125,9 @@ impl House {
         request
             .headers_mut()
             .insert("sec-websocket-protocol", "xmpp".parse().unwrap());
-        let (ws, response) = connect_async(request).await.unwrap();
+        let (ws, response) = connect_async_with_config(request, None, true)
+            .await
+            .unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "xmpp");
         Socket { ws }
     }

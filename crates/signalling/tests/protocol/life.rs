@@ -119,3 +119,32 @@ async fn there_is_an_end_to_what_one_server_takes() {
     let (status, ..) = house.upgrade("/xmpp-websocket").await;
     assert_eq!(status, 503);
 }
+
+/// It joins a room where much is said and takes nothing of it.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_counted() {
+    let house = House::start_with(|settings| settings.stanzas_per_second = 100_000).await;
+    let (mut talker, _) = house.joined(ROOM).await;
+    let (deaf, _) = house.joined(ROOM).await;
+    house.until_metric("occupants", 2).await;
+    let body = "x".repeat(8_000);
+    let mut said = 0;
+    // More than the queue and the buffers of both kernels hold; the talker hears itself.
+    while house.metric("occupants") == 2 {
+        said += 1;
+        assert!(said < 20_000, "it is never closed");
+        talker
+            .send(format!(
+                r#"<message xmlns="jabber:client" type="groupchat" to="{ROOM}" id="m{said}"><json-message xmlns="http://jitsi.org/jitmeet">{body}</json-message></message>"#
+            ))
+            .await;
+        talker.until(|e| e.name() == "message").await;
+    }
+    assert_eq!(house.metric("queue_overflows_total"), 1);
+    let gone = talker
+        .until(|e| e.attr("type") == Some("unavailable"))
+        .await;
+    assert!(gone.attr("from").unwrap().ends_with(&deaf.nick));
+    house.until_metric("sessions", 1).await;
+    drop(deaf);
+}

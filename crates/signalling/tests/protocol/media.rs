@@ -154,17 +154,17 @@ async fn exchange(extra: &[&str], told: bool) {
 
 #[tokio::test]
 async fn sources_by_rewriting() {
-    exchange(&[JSON, REWRITING], false).await;
+    Box::pin(exchange(&[JSON, REWRITING], false)).await;
 }
 
 #[tokio::test]
 async fn sources_as_json() {
-    exchange(&[JSON], true).await;
+    Box::pin(exchange(&[JSON], true)).await;
 }
 
 #[tokio::test]
 async fn sources_as_xml() {
-    exchange(&[], true).await;
+    Box::pin(exchange(&[], true)).await;
 }
 
 /// Stanzas of a session in an order that no client sends.
