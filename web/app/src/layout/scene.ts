@@ -134,7 +134,7 @@ function stageScene(input: SceneInput): Scene {
   const rest = [...order, self, ...(ownScreen === null ? [] : [ownScreen])].filter(key => !stage.includes(key))
   const strip = stripFor(area, rest.length)
   const placed = new Map<string, Placed>()
-  placeStage(placed, stage, strip.stage, new Set([...input.screens]))
+  placeStage(placed, stage, strip.stage, new Set(input.screens))
   // Myself is always in the strip: the last slot when not everybody fits.
   const fitting = rest.length > strip.slots.length ? keepSelf(rest, self, strip.slots.length) : rest
   fitting.forEach((key, slot) => placed.set(key, { ...strip.slots[slot]!, role: 'strip' }))

@@ -18,8 +18,8 @@ function check(area: Area, cap: number, rows: Row[]): void {
 }
 
 function pages(people: number, area: Area, cap: number): number[] {
-  const { perPage, pages } = arrange(people, area, cap)
-  return Array.from({ length: pages }, (_, page) => Math.min(perPage, people - page * perPage))
+  const grid = arrange(people, area, cap)
+  return Array.from({ length: grid.pages }, (_, page) => Math.min(grid.perPage, people - page * grid.perPage))
 }
 
 describe('the table of the design', () => {

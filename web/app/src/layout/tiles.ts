@@ -57,9 +57,9 @@ export function arrange(count: number, area: Area, cap: number, columnsBefore?: 
   const most = Math.max(1, Math.min(count, cap))
   for (let tiles = most; tiles > 1; tiles--) {
     const best = bestColumns(tiles, area, gap, columnsBefore)
-    if (best) return grid(best, tiles, count, gap)
+    if (best) return gridOf(best, tiles, count, gap)
   }
-  return grid(cell(1, 1, area, gap), 1, count, gap)
+  return gridOf(cell(1, 1, area, gap), 1, count, gap)
 }
 
 /** Where each of the `count` tiles of one page goes; a short last row is centred. */
@@ -121,6 +121,6 @@ function score(tried: Candidate, tiles: number): number {
   return tried.width * tried.height * (1 - (EMPTY_CELL_COST * empty) / tried.rows)
 }
 
-function grid(chosen: Candidate, perPage: number, count: number, gap: number): Grid {
+function gridOf(chosen: Candidate, perPage: number, count: number, gap: number): Grid {
   return { ...chosen, perPage, gap, pages: Math.max(1, Math.ceil(count / perPage)) }
 }

@@ -15,6 +15,6 @@ export async function playChime(speakerId: string | null): Promise<void> {
     tone.connect(loudness).connect(context.destination)
     tone.start(start)
     tone.stop(start + 0.6)
-    if (index === 1) tone.onended = () => void context.close()
+    if (index === 1) tone.addEventListener('ended', () => void context.close())
   }
 }
