@@ -75,12 +75,7 @@ fn a_nack_is_answered_on_the_retransmission_ssrc() {
     let sent = room.sent_to(bob);
     let lost = sent[2].rtp();
     let mut nack = Vec::new();
-    rtcp::nack(
-        &mut nack,
-        althing_model::Ssrc(9),
-        althing_model::Ssrc(ssrc),
-        &[lost.sequence()],
-    );
+    rtcp::nack(&mut nack, Ssrc(9), Ssrc(ssrc), &[lost.sequence()]);
     room.rtcp(bob, &nack);
     room.rtcp(bob, &nack);
     let again = room.sent_to(bob);

@@ -1,0 +1,180 @@
+//! One arriving packet to 1, 10 and 50 receivers, into a sink that does nothing. Items are
+//! forwarded packets: divide by them for time and allocations per forwarded packet.
+//!
+//! `cargo bench -p althing-forwarding`
+#![allow(clippy::unwrap_used, reason = "a bench may panic")]
+
+use althing_colibri::{ClientMessage, VideoConstraints};
+use althing_forwarding::{
+    Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode,
+};
+use althing_model::{
+    Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
+    VideoType,
+};
+use althing_rtp::RtpHeader;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
+
+const RECEIVERS: [usize; 3] = [1, 10, 50];
+
+fn main() {
+    divan::main();
+}
+
+/// Takes packets and looks at them just enough to keep the compiler from dropping them.
+#[derive(Default)]
+struct Null(u64);
+
+impl PacketSink for Null {
+    fn rtp(&mut self, _: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
+        black_box((header, payload));
+        self.0 += 1;
+    }
+    fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
+        black_box(packet);
+    }
+}
+
+struct Meeting {
+    conference: Conference,
+    sender: EndpointKey,
+    sink: Null,
+    now: Instant,
+    sequence: u16,
+    packet: Vec<u8>,
+    spacing: Duration,
+}
+
+impl Meeting {
+    /// One sender and `receivers` others, all with rewritten slots and all signalling sources of
+    /// their own; a packet is sent every `spacing`.
+    fn new(receivers: usize, suffix: &str, payload: &[u8], spacing: Duration) -> Self {
+        let feedback = FeedbackSources {
+            audio: Ssrc(1),
+            video: Ssrc(2),
+        };
+        let mut conference = Conference::new(Settings::default(), feedback, 1);
+        let now = althing_testkit::epoch();
+        let mut keys = Vec::new();
+        for i in 0..=receivers {
+            let id = format!("e{i}");
+            let key = conference.add_endpoint(
+                now,
+                EndpointSettings {
+                    id: EndpointId::new(id.clone()).unwrap(),
+                    role: Role::Participant,
+                    may_send: MediaKinds::ALL,
+                    receives_audio: true,
+                    receives_video: true,
+                    slots: SlotMode::Rewriting,
+                },
+            );
+            conference.connected(now, key, true);
+            conference.channel_opened(now, key);
+            let want_all = VideoConstraints {
+                last_n: Some(-1),
+                ..VideoConstraints::default()
+            };
+            conference.handle_message(now, key, ClientMessage::ReceiverVideoConstraints(want_all));
+            let sources = ["a0", "v0"]
+                .into_iter()
+                .zip([1000, 1001])
+                .map(|(s, n)| source(&id, s, 10 * i as u32 + n * 1000))
+                .collect();
+            conference.set_sources(now, key, sources);
+            keys.push(key);
+        }
+        while conference.poll().is_some() {}
+        let video = suffix == "v0";
+        let mut packet = vec![0; 64];
+        let header = RtpHeader {
+            marker: false,
+            payload_type: if video { 100 } else { 111 },
+            sequence: 0,
+            timestamp: 0,
+            ssrc: Ssrc(if video { 1_001_000 } else { 1_000_000 }),
+        };
+        let extensions: &[(u8, &[u8])] = if video {
+            &[(3, &[1, 2, 3]), (5, &[0, 0])]
+        } else {
+            &[(1, &[40]), (5, &[0, 0])]
+        };
+        let length = header.write(extensions, &mut packet).unwrap();
+        packet.truncate(length);
+        packet.extend_from_slice(payload);
+        let mut meeting = Self {
+            conference,
+            sender: keys[0],
+            sink: Null::default(),
+            now: now + Duration::from_secs(1),
+            sequence: 0,
+            packet,
+            spacing,
+        };
+        // Opens the slots, and lets the history grow to its size.
+        for _ in 0..3000 {
+            meeting.step();
+        }
+        meeting.sink.0 = 0;
+        meeting.step();
+        assert_eq!(meeting.sink.0, receivers as u64);
+        meeting
+    }
+
+    fn step(&mut self) {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.now += self.spacing;
+        let number = self.sequence.to_be_bytes();
+        self.packet[2..4].copy_from_slice(&number);
+        // The transport-wide number stands last in its block.
+        self.packet[22..24].copy_from_slice(&number);
+        if self
+            .conference
+            .next_timeout()
+            .is_some_and(|at| at <= self.now)
+        {
+            self.conference.handle_timeout(self.now, &mut self.sink);
+        }
+        self.conference
+            .handle_rtp(self.now, self.sender, &self.packet, &mut self.sink);
+        while self.conference.poll().is_some() {}
+    }
+}
+
+fn source(id: &str, suffix: &str, ssrc: u32) -> SourceDescription {
+    let name = SourceName::new(format!("{id}-{suffix}")).unwrap();
+    SourceDescription {
+        kind: name.kind(),
+        name,
+        video_type: VideoType::Camera,
+        msid: String::new(),
+        encodings: vec![Encoding {
+            primary: Ssrc(ssrc),
+            rtx: (suffix == "v0").then_some(Ssrc(ssrc + 1)),
+        }],
+    }
+}
+
+#[divan::bench(args = RECEIVERS)]
+fn audio_100_bytes(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut meeting = Meeting::new(receivers, "a0", &[7; 80], Duration::from_millis(20));
+    bencher
+        .counter(ItemsCount::new(receivers))
+        .bench_local(|| meeting.step());
+}
+
+#[divan::bench(args = RECEIVERS)]
+fn video_1200_bytes(bencher: Bencher<'_, '_>, receivers: usize) {
+    // Every packet could begin a keyframe, which is the dearer way.
+    let mut payload = vec![7; 1180];
+    payload[..2].copy_from_slice(&[0x10, 0]);
+    let mut meeting = Meeting::new(receivers, "v0", &payload, Duration::from_millis(1));
+    bencher
+        .counter(ItemsCount::new(receivers))
+        .bench_local(|| meeting.step());
+}
