@@ -43,7 +43,7 @@ pub(crate) fn spawn(
     conference: ConferenceId,
     inputs: mpsc::Receiver<RoomInput>,
 ) {
-    let span = tracing::info_span!("room", %conference);
+    let span = tracing::info_span!(parent: None, "room", %conference);
     let tasks = shared.room_tasks.clone();
     tasks.spawn(
         async move {
