@@ -227,6 +227,9 @@ struct LegacyType {
     video_type: VideoType,
 }
 
+/// Names in one list of a subscription: each is compared with each source.
+const MAX_NAMES: usize = 512;
+
 #[derive(Deserialize)]
 struct AudioWire {
     all: Option<bool>,
@@ -238,6 +241,13 @@ struct AudioWire {
 
 impl AudioWire {
     fn settle(self) -> Result<AudioSubscription, ParseError> {
+        let lists = [&self.include, &self.exclude, &self.list];
+        if lists.into_iter().flatten().any(|l| l.len() > MAX_NAMES) {
+            return Err(ParseError::Invalid {
+                class: "ReceiverAudioSubscription",
+                reason: format!("more than {MAX_NAMES} names in a list"),
+            });
+        }
         let Some(mode) = self.mode else {
             return Ok(AudioSubscription {
                 all: self.all.unwrap_or(false),

@@ -3,6 +3,7 @@
 
 use crate::conference::Conference;
 use crate::endpoint::{Channel, Endpoint};
+use crate::outlet::Outlet;
 use crate::settings::SlotMode;
 use crate::slots::{POOL, Placing};
 use crate::source::Subscriber;
@@ -150,6 +151,7 @@ impl Conference {
     /// Chooses anew for every receiver that has reason to; all reasons since the last time at once.
     pub(crate) fn allocate(&mut self) {
         let now = self.now();
+        self.serve_new_audio(now);
         let mut dirty = std::mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             let Some(endpoint) = self.endpoints.get_mut(index) else {
@@ -212,7 +214,7 @@ impl Conference {
                     endpoint.outlets[outlet].touched = tick;
                 }
             }
-            let unwanted = |o: &crate::outlet::Outlet| (o.touched != tick).then_some(o.touched);
+            let unwanted = |o: &Outlet| (o.touched != tick).then_some(o.touched);
             for &(source, _) in &effective {
                 endpoint.place(source, placing, Some(&unwanted));
             }
@@ -255,41 +257,65 @@ impl Conference {
         });
     }
 
+    /// New microphones go to everybody without looking at the others again: a join in a large
+    /// conference would otherwise cost its square.
+    fn serve_new_audio(&mut self, now: Instant) {
+        let mut new = std::mem::take(&mut self.new_audio);
+        if new.is_empty() {
+            return;
+        }
+        for at in 0..self.order.len() {
+            let index = self.order[at];
+            // Others are about to be done whole.
+            if !self.endpoints[index].dirty_audio {
+                self.place_audio(index, &new, now);
+                self.announce(index, now);
+            }
+        }
+        new.clear();
+        self.new_audio = new;
+    }
+
     fn allocate_audio(&mut self, index: usize, now: Instant) {
         let endpoint = &mut self.endpoints[index];
-        let wants = |name: &SourceName| {
-            endpoint.receives_audio && endpoint.connected && endpoint.audio.wants(name.as_str())
-        };
         for outlet in &mut endpoint.outlets {
             let (MediaKind::Audio, true, Some(source)) =
                 (outlet.kind, outlet.subscribed, outlet.source)
             else {
                 continue;
             };
-            if !wants(&outlet.name) {
+            let wanted = endpoint.receives_audio
+                && endpoint.connected
+                && endpoint.audio.wants(outlet.name.as_str());
+            if !wanted {
                 outlet.subscribed = false;
                 self.sources[source].unsubscribe(index);
             }
         }
+        let all: Vec<usize> = self
+            .order
+            .iter()
+            .flat_map(|owner| &self.endpoints[*owner].sources)
+            .filter(|s| self.sources[**s].kind == MediaKind::Audio)
+            .copied()
+            .collect();
+        self.place_audio(index, &all, now);
+    }
+
+    /// Gives those of `sources` that the receiver wants a slot and lets their packets flow.
+    fn place_audio(&mut self, index: usize, sources: &[usize], now: Instant) {
+        let endpoint = &self.endpoints[index];
         if !endpoint.receives_audio {
             return;
         }
-        let mut wanted: Vec<usize> = Vec::new();
-        for &owner in self.order.iter().filter(|o| **o != index) {
-            for &source in &self.endpoints[owner].sources {
-                let s = &self.sources[source];
-                if s.kind == MediaKind::Audio && self.endpoints[index].audio.wants(s.name.as_str())
-                {
-                    wanted.push(source);
-                }
-            }
-        }
         // Who has a slot keeps it; of the others, those who spoke last come first.
-        let spoke: BTreeMap<usize, Option<Instant>> = wanted
+        let mut wanted: Vec<(Option<Instant>, usize)> = sources
             .iter()
-            .map(|s| (*s, self.sources[*s].spoke_at))
+            .map(|s| (&self.sources[*s], *s))
+            .filter(|(s, _)| s.owner != endpoint.key && endpoint.audio.wants(s.name.as_str()))
+            .map(|(s, i)| (s.spoke_at, i))
             .collect();
-        wanted.sort_by_key(|s| std::cmp::Reverse(spoke[s]));
+        wanted.sort_by_key(|(spoke_at, _)| std::cmp::Reverse(*spoke_at));
         let origin = self.origin;
         let age = move |at: Option<Instant>| {
             at.map_or(0, |at| {
@@ -299,11 +325,12 @@ impl Conference {
         };
         let mut unserved = Vec::new();
         let (_, evicted) = self.placing(index, now, |endpoint, placing| {
-            for &source in &wanted {
-                let own = age(spoke[&source]);
+            let all = placing.sources;
+            for &(spoke_at, source) in &wanted {
+                let own = age(spoke_at);
                 // Only from somebody who has been quiet for a second more.
-                let quieter = |o: &crate::outlet::Outlet| {
-                    let theirs = age(o.source.and_then(|s| spoke.get(&s).copied()).flatten());
+                let quieter = |o: &Outlet| {
+                    let theirs = age(o.source.and_then(|s| all.get(s)?.spoke_at));
                     (theirs + 1000 < own).then_some(theirs)
                 };
                 if !endpoint.place(source, placing, Some(&quieter)) {
@@ -314,10 +341,8 @@ impl Conference {
         for source in evicted.into_iter().chain(unserved) {
             self.sources[source].unserved = true;
         }
-        if self.endpoints[index].connected {
-            for source in wanted {
-                self.subscribe(index, source);
-            }
+        for (_, source) in wanted {
+            self.subscribe(index, source);
         }
     }
 

@@ -57,6 +57,8 @@ pub struct Conference {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
     pub(crate) dirty: Vec<usize>,
+    /// Audio sources that receivers have not been given yet.
+    pub(crate) new_audio: Vec<usize>,
     /// Sources whose wants may have changed.
     pub(crate) touched: Vec<usize>,
     pub(crate) retries: Vec<(Instant, usize)>,
@@ -122,6 +124,7 @@ impl Conference {
             outputs: VecDeque::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
+            new_audio: Vec::new(),
             touched: Vec::new(),
             retries: Vec::new(),
             tick: 0,
@@ -193,8 +196,8 @@ impl Conference {
             self.tell_dominant();
         }
         // Whoever was kept out by last-N, or by want of a slot, may now come in.
-        let unserved = self.sources.iter().any(|(_, s)| s.unserved);
-        self.mark_all_dirty(unserved, true);
+        let serve = self.take_unserved();
+        self.mark_all_dirty(serve, true);
     }
 
     /// The complete new set of an endpoint's sources. Foreign names, SSRCs that somebody else uses
@@ -218,10 +221,12 @@ impl Conference {
                 self.counters.sources_refused += 1;
             }
         }
-        let (mut audio, mut video) = (false, false);
+        let (mut video, mut freed_audio) = (false, false);
         for old in endpoint.sources.clone() {
             if !list.iter().any(|s| s.name == self.sources[old].name) {
-                self.note_kind(old, &mut audio, &mut video);
+                let is_video = self.sources[old].kind == MediaKind::Video;
+                video |= is_video;
+                freed_audio |= !is_video;
                 self.remove_source(old);
             }
         }
@@ -245,7 +250,7 @@ impl Conference {
             {
                 self.counters.sources_refused += 1;
                 if let Some(source) = known {
-                    self.note_kind(source, &mut audio, &mut video);
+                    video |= self.sources[source].kind == MediaKind::Video;
                     self.remove_source(source);
                 }
                 continue;
@@ -258,16 +263,20 @@ impl Conference {
                 None => self.add_source(index, description),
             };
             self.claim_ssrcs(index, source);
-            self.note_kind(source, &mut audio, &mut video);
+            match self.sources[source].kind {
+                MediaKind::Audio => self.new_audio.push(source),
+                MediaKind::Video => video = true,
+            }
         }
-        self.mark_all_dirty(audio, video);
+        let serve = freed_audio && self.take_unserved();
+        self.mark_all_dirty(serve, video);
     }
 
-    fn note_kind(&self, source: usize, audio: &mut bool, video: &mut bool) {
-        match self.sources[source].kind {
-            MediaKind::Audio => *audio = true,
-            MediaKind::Video => *video = true,
-        }
+    /// Whether a freed slot may serve somebody's voice. Whoever stays unserved is marked again.
+    fn take_unserved(&mut self) -> bool {
+        self.sources
+            .iter_mut()
+            .fold(false, |any, (_, s)| std::mem::take(&mut s.unserved) || any)
     }
 
     fn add_source(&mut self, index: usize, description: SourceDescription) -> usize {
@@ -337,6 +346,7 @@ impl Conference {
         self.missing.retain(|i| *i != source);
         self.reporting.retain(|(i, _)| *i != source);
         self.touched.retain(|i| *i != source);
+        self.new_audio.retain(|i| *i != source);
         if let Some(owner) = self.endpoints.get_mut(s.owner.index()) {
             owner.sources.retain(|i| *i != source);
         }
@@ -482,16 +492,16 @@ impl Conference {
     /// When to call [`handle_timeout`](Self::handle_timeout) next; a time in the past means now.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        if self.dirty.is_empty() && self.touched.is_empty() {
-            self.timers.next()
-        } else {
+        if self.has_pending() {
             self.now
+        } else {
+            self.timers.next()
         }
     }
 
     /// The next thing to be done outside; call until there is nothing.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() && !(self.dirty.is_empty() && self.touched.is_empty()) {
+        if self.outputs.is_empty() && self.has_pending() {
             self.allocate();
         }
         self.outputs.pop_front()
@@ -523,6 +533,11 @@ impl Conference {
     #[must_use]
     pub fn dominant_speaker(&self) -> Option<&EndpointId> {
         Some(&self.endpoints[self.dominant?].id)
+    }
+
+    /// Whether receivers or senders have something to be told.
+    const fn has_pending(&self) -> bool {
+        !(self.dirty.is_empty() && self.touched.is_empty() && self.new_audio.is_empty())
     }
 
     pub(crate) fn enter(&mut self, now: Instant) {

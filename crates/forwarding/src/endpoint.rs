@@ -97,7 +97,8 @@ impl Endpoint {
             recorder: TransportCcRecorder::new(),
             recorded_ssrc: Ssrc(0),
             relayed: Bucket::new(100, 200),
-            steering: Bucket::new(100, 200),
+            // A client says ten times a second what it wants to see, at most.
+            steering: Bucket::new(30, 100),
             wishes: Wishes::default(),
             audio: AudioSubscription::default(),
             effective: Vec::new(),
