@@ -96,12 +96,13 @@ impl Report {
     pub fn to_text(&self) -> String {
         let kind = |name: &str, k: &KindReport| {
             format!(
-                "{name:<6} sent {:>8}  received {:>9}  lost {} ({:.3} %)  wrong {}  delay p50 {:.1} ms  p99 {:.1} ms\n",
+                "{name:<6} sent {:>8}  received {:>9}  lost {} ({:.3} %)  wrong {}  foreign {}  delay p50 {:.1} ms  p99 {:.1} ms\n",
                 k.packets.sent,
                 k.packets.received,
                 k.packets.lost,
                 k.loss_ratio * 100.0,
                 k.packets.wrong,
+                k.packets.foreign,
                 k.delay.p50_seconds * 1e3,
                 k.delay.p99_seconds * 1e3,
             )
