@@ -200,4 +200,27 @@ mod tests {
         assert_eq!(h.bytes.len(), MAX_BYTES);
         assert_eq!(h.get(19_999).unwrap().payload, payload(19_999, 1400));
     }
+
+    #[test]
+    fn a_full_ring_keeps_whole_packets_only() {
+        let now = althing_testkit::epoch();
+        let mut h = History::default();
+        let len = |n: u64| 1000 + (n as usize * 977) % 3000;
+        for n in 0..3000u64 {
+            h.push(n, &[3; 12], &payload(n, len(n)), now);
+            let mut found = 0;
+            for old in n.saturating_sub(MAX_PACKETS as u64)..=n {
+                // Looking at all each time would take long; a few of every age do.
+                if (old + n) % 97 != 0 && old != n {
+                    continue;
+                }
+                if let Some(kept) = h.get(old) {
+                    assert_eq!(kept.payload, payload(old, len(old)), "{old} at {n}");
+                    found += 1;
+                }
+            }
+            assert!(found > 0);
+        }
+        assert_eq!(h.bytes.len(), MAX_BYTES);
+    }
 }

@@ -571,3 +571,18 @@ fn a_key_of_somebody_gone_does_nothing() {
     assert_eq!(p.room.sent(), []);
     assert_eq!(p.room.conference.endpoint_counters(p.ann), None);
 }
+
+#[test]
+fn what_comes_and_goes_before_anybody_looks_is_forgotten() {
+    let mut p = pair();
+    let sources = vec![source("bob", "a0", 800), source("bob", "v0", 802)];
+    let (now, c) = (p.room.now, &mut p.room.conference);
+    c.set_sources(now, p.bob, sources.clone());
+    c.set_sources(now, p.bob, Vec::new());
+    c.set_sources(now, p.bob, sources);
+    c.remove_endpoint(now, p.bob);
+    c.handle_timeout(now, &mut p.room.sink);
+    p.room.drain();
+    let heard = p.room.heard(p.ann);
+    assert_eq!((video_map(&heard).len(), audio_map(&heard).len()), (0, 0));
+}
