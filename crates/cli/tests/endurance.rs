@@ -26,21 +26,26 @@ fn slow() -> bool {
     std::env::var_os("SLOW_TESTS").is_some()
 }
 
-async fn empty(program: &Program) {
-    for name in COUNTS {
-        until(
-            &format!("{name} is 0 again"),
-            Duration::from_secs(60),
-            || {
-                let metrics = program.metrics();
-                *metrics
-                    .get(*name)
-                    .unwrap_or_else(|| panic!("no metric {name}: {:?}", metrics.keys()))
-                    == 0.0
-            },
-        )
-        .await;
-    }
+/// The counts of a server that nobody has used yet.
+fn counts(program: &Program) -> Vec<f64> {
+    let metrics = program.metrics();
+    COUNTS
+        .iter()
+        .map(|name| {
+            *metrics
+                .get(*name)
+                .unwrap_or_else(|| panic!("no metric {name}"))
+        })
+        .collect()
+}
+
+async fn back_at(program: &Program, start: &[f64]) {
+    until(
+        &format!("{COUNTS:?} are back at {start:?}"),
+        Duration::from_secs(60),
+        || counts(program) == start,
+    )
+    .await;
 }
 
 async fn round(program: &Program, stay: Duration) -> Report {
@@ -89,13 +94,13 @@ async fn round(program: &Program, stay: Duration) -> Report {
 async fn fifty_occupants_hear_the_speakers_and_leave_nothing_behind() {
     let program = Program::start();
     let stay = Duration::from_secs(if slow() { 60 } else { 8 });
-    empty(&program).await;
+    let start = counts(&program);
     let descriptors = program.descriptors();
     round(&program, stay).await;
-    empty(&program).await;
+    back_at(&program, &start).await;
     let after_first = program.resident_kb();
     round(&program, stay).await;
-    empty(&program).await;
+    back_at(&program, &start).await;
     let after_second = program.resident_kb();
     assert!(
         after_second * 10 <= after_first * 11,
@@ -110,6 +115,7 @@ async fn fifty_occupants_hear_the_speakers_and_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn joining_and_leaving_leaves_nothing_behind() {
     let program = Program::start();
+    let start = counts(&program);
     let host = Client::join(program.client("revolving", "host"))
         .await
         .unwrap();
@@ -151,5 +157,5 @@ async fn joining_and_leaving_leaves_nothing_behind() {
     })
     .await;
     host.leave().await;
-    empty(&program).await;
+    back_at(&program, &start).await;
 }

@@ -125,13 +125,15 @@ async fn ten_rooms_do_not_mix() {
         })
         .await;
     }
-    for client in pairs.into_iter().flatten() {
+    for client in pairs.iter().flatten() {
         let stats = client.stats();
         assert_eq!(
             (stats.others, stats.audio.senders, stats.audio.wrong),
             (1, 1, 0),
             "{stats:?}"
         );
+    }
+    for client in pairs.into_iter().flatten() {
         client.leave().await;
     }
 }

@@ -5,6 +5,7 @@ use althing_model::MediaKind;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 /// Delays are kept up to a minute, to three digits.
@@ -49,7 +50,7 @@ impl KindStats {
 }
 
 /// Everything measured by one occupant.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientStats {
     /// From the first byte to being in the room.
     pub joined_after: Duration,
@@ -69,6 +70,21 @@ pub struct ClientStats {
     pub channel_open: bool,
     /// Other occupants now in the room, the focus not counted.
     pub others: usize,
+}
+
+impl fmt::Debug for ClientStats {
+    /// Without the histograms: thousands of buckets help nobody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientStats")
+            .field("joined_after", &self.joined_after)
+            .field("connected_after", &self.connected_after)
+            .field("audio", &self.audio)
+            .field("video", &self.video)
+            .field("channel_messages", &self.channel_messages)
+            .field("channel_open", &self.channel_open)
+            .field("others", &self.others)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One sender's packets as they arrive: 64 sequence numbers of history tell late from doubled.
