@@ -325,17 +325,16 @@ fn endpoint(nick: &str) -> EndpointId {
 }
 
 /// Runs the operations that `data` encodes, four bytes each, and checks the invariants of
-/// protocol 2 §20 after each.
+/// protocol 2 §20 after each. One of them makes the rest of the input a document of an occupant.
 ///
 /// # Panics
 /// When the focus broke one of them: that is what a fuzzer looks for.
 pub fn operations(data: &[u8]) {
     let mut world = World::new(settings());
     let mut present: BTreeSet<String> = BTreeSet::new();
-    for operation in data.chunks_exact(4) {
-        let [what, who, how, more] = *operation else {
-            continue;
-        };
+    let mut rest = data;
+    while let Some((&[what, who, how, more], after)) = rest.split_first_chunk::<4>() {
+        rest = after;
         let nick = format!("n{}", who % 4);
         match what % 12 {
             0 if !world.ended => {
@@ -378,6 +377,14 @@ pub fn operations(data: &[u8]) {
                 });
             }
             6 => world.pass(Duration::from_millis(u64::from(how) * u64::from(more))),
+            7 if how & 1 == 0 => {
+                let text = String::from_utf8_lossy(std::mem::take(&mut rest));
+                if let Some(mut payload) = document(&text) {
+                    let sid = session_of(&mut world, &nick, more);
+                    payload.set_attr("sid", sid);
+                    world.request(&nick, "set", payload);
+                }
+            }
             7 => {
                 let text = String::from_utf8_lossy(&data[..data.len().min(64)]);
                 let payload = Element::new("jingle", ns::JINGLE)
@@ -412,6 +419,15 @@ fn session_of(world: &mut World, nick: &str, more: u8) -> String {
         .get(nick)
         .and_then(|m| m.jingling())
         .map_or_else(|| "none".to_owned(), |j| j.sid.clone())
+}
+
+/// A document, or what an IQ carries.
+fn document(text: &str) -> Option<Element> {
+    let element = parse(text, &althing_xmpp::Limits::default()).ok()?;
+    if element.name() == "iq" {
+        return element.children().next().cloned();
+    }
+    Some(element)
 }
 
 fn jingle(how: u8, more: u8, nick: &str, sid: &str) -> Element {

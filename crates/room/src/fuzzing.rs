@@ -24,7 +24,7 @@ const STANZAS: &[&str] = &[
 ];
 
 /// Runs the operations that `data` encodes, three bytes each, on one room, and checks after each
-/// that the room is consistent. A document of a stranger may stand after a zero byte.
+/// that the room is consistent. One of them makes the rest of the input a stanza.
 ///
 /// # Panics
 /// When the room broke a promise: that is what a fuzzer looks for.
@@ -51,15 +51,24 @@ pub fn operations(data: &[u8]) {
         unix_millis: 0,
     };
     let mut room = Room::new(settings, now, &mut entropy);
-    for operation in data.chunks(3) {
-        let [what, who, whom] = *operation else {
-            break;
-        };
+    let mut rest = data;
+    while let Some((&[what, who, whom], after)) = rest.split_first_chunk::<3>() {
+        rest = after;
         let session = SessionId {
             node: NodeId::new("n1").expect("a node id"),
             number: u64::from(who % 8),
         };
-        let input = match usize::from(what % 20) {
+        let input = match usize::from(what % 21) {
+            20 => {
+                let text = String::from_utf8_lossy(std::mem::take(&mut rest));
+                let Ok(stanza) = parse(&text, &Limits::default()) else {
+                    return;
+                };
+                Input::Stanza {
+                    sender: sender(session, who),
+                    stanza,
+                }
+            }
             17 => Input::SessionEnded { session },
             18 => Input::FocusPresence(Element::new("presence", ns::CLIENT)),
             19 => Input::FocusIq {

@@ -1,10 +1,12 @@
 //! Entry points for fuzzers: each reads everything there is to read.
 
 use crate::dependency::DependencyDescriptor;
-use crate::rtcp::{Compound, Rtcp};
+use crate::rtcp::{Compound, Rtcp, TransportCcRecorder};
 use crate::{ExtensionRules, HeaderTemplate, RtpPacket};
 use crate::{h264, rtx};
 use althing_model::Ssrc;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// An RTP packet, and the header made of it.
 ///
@@ -40,8 +42,9 @@ pub fn packet(data: &[u8]) {
     }
 }
 
-/// An RTCP compound with everything in it.
+/// An RTCP compound with everything in it; then the same bytes as arrivals to be reported.
 pub fn rtcp(data: &[u8]) {
+    arrivals(data);
     for item in Compound::new(data).flatten() {
         match item {
             Rtcp::SenderReport(r) => drop(r.blocks.count()),
@@ -52,6 +55,46 @@ pub fn rtcp(data: &[u8]) {
             Rtcp::Remb(r) => drop(r.ssrcs().count()),
             Rtcp::TransportCc(t) => drop(t.statuses().count()),
             Rtcp::Pli { .. } | Rtcp::SourceDescription | Rtcp::Other { .. } => {}
+        }
+    }
+}
+
+/// Three bytes each: a transport-wide number, and the milliseconds since the last arrival. What is
+/// reported to the sender is what arrived.
+fn arrivals(data: &[u8]) {
+    let mut recorder = TransportCcRecorder::new();
+    let mut at = Duration::from_secs(1);
+    let mut arrived: BTreeMap<u16, Vec<Duration>> = BTreeMap::new();
+    for chunk in data.chunks(48) {
+        for arrival in chunk.as_chunks::<3>().0 {
+            let [high, low, millis] = *arrival;
+            let sequence = u16::from_be_bytes([high, low]);
+            at = at.saturating_add(Duration::from_millis(u64::from(millis)));
+            recorder.record(sequence, at);
+            arrived.entry(sequence).or_default().push(at);
+        }
+        while recorder.is_pending() {
+            let mut packet = Vec::new();
+            if !recorder.build(&mut packet, Ssrc(1), Ssrc(2)) {
+                break;
+            }
+            assert!(packet.len() <= 1200, "a feedback of {} bytes", packet.len());
+            for item in Compound::new(&packet) {
+                let Ok(Rtcp::TransportCc(feedback)) = item else {
+                    unreachable!("our own feedback can be read");
+                };
+                for status in feedback.statuses() {
+                    let Some(micros) = status.arrival_micros else {
+                        continue;
+                    };
+                    let times = arrived.get(&status.sequence);
+                    let known = times.is_some_and(|all| {
+                        all.iter()
+                            .any(|t| t.as_micros() == micros.cast_unsigned().into())
+                    });
+                    assert!(known, "{status:?} never arrived");
+                }
+            }
         }
     }
 }
