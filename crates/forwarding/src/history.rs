@@ -205,8 +205,8 @@ mod tests {
     fn a_full_ring_keeps_whole_packets_only() {
         let now = althing_testkit::epoch();
         let mut h = History::default();
-        let len = |n: u64| 1000 + (n as usize * 977) % 3000;
-        for n in 0..3000u64 {
+        let len = |n: u64| 1000 + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % 3000;
+        for n in 0..20_000u64 {
             h.push(n, &[3; 12], &payload(n, len(n)), now);
             let mut found = 0;
             for old in n.saturating_sub(MAX_PACKETS as u64)..=n {

@@ -435,6 +435,14 @@ fn a_freed_slot_serves_the_next_source_without_a_new_ssrc() {
         3000,
         "one frame at least"
     );
+    // A retransmission carries the numbers of this mapping.
+    let mut nack = Vec::new();
+    let missed = after[0].rtp().sequence();
+    rtcp::nack(&mut nack, Ssrc(9), Ssrc(p.video), &[missed]);
+    p.room.rtcp(p.bob, &nack);
+    let again = p.room.sent_to(p.bob);
+    assert_eq!(again[0].rtp().timestamp(), after[0].rtp().timestamp());
+    assert_eq!(again[0].rtp().payload()[..2], missed.to_be_bytes());
 }
 
 #[test]
