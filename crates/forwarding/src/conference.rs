@@ -1,6 +1,6 @@
 //! The conference: who is in it, what they send, and the calls of its owner.
 
-use crate::endpoint::{Channel, Endpoint, Route};
+use crate::endpoint::{Channel, Endpoint};
 use crate::hash::Keyed;
 use crate::settings::{
     ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output, PacketSink,
@@ -12,8 +12,7 @@ use crate::timers::{Timer, Timers};
 use althing_colibri::BridgeMessage;
 use althing_model::profile::{self, Codec};
 use althing_model::{
-    EndpointId, Entropy, FeedbackSources, MediaKind, MediaKinds, SeededEntropy, SourceDescription,
-    SourceName,
+    EndpointId, Entropy, FeedbackSources, MediaKind, MediaKinds, SeededEntropy, SourceName,
 };
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -198,167 +197,6 @@ impl Conference {
         // Whoever was kept out by last-N, or by want of a slot, may now come in.
         let serve = self.take_unserved();
         self.mark_all_dirty(serve, true);
-    }
-
-    /// The complete new set of an endpoint's sources. Foreign names, SSRCs that somebody else uses
-    /// and sources beyond the limit are left out and counted. A source whose SSRCs changed keeps
-    /// its slots; its receivers continue with the next keyframe.
-    pub fn set_sources(&mut self, now: Instant, key: EndpointKey, sources: Vec<SourceDescription>) {
-        self.enter(now);
-        let Some(index) = self.index(key) else { return };
-        let endpoint = &self.endpoints[index];
-        let mut list: Vec<SourceDescription> = Vec::new();
-        for source in sources {
-            let fits = !endpoint.is_visitor()
-                && source.name.belongs_to(&endpoint.id)
-                && source.name.kind() == source.kind
-                && !source.encodings.is_empty()
-                && list.len() < self.settings.max_sources_per_endpoint
-                && list.iter().all(|s| s.name != source.name);
-            if fits {
-                list.push(source);
-            } else {
-                self.counters.sources_refused += 1;
-            }
-        }
-        let (mut video, mut freed_audio) = (false, false);
-        for old in endpoint.sources.clone() {
-            if !list.iter().any(|s| s.name == self.sources[old].name) {
-                let is_video = self.sources[old].kind == MediaKind::Video;
-                video |= is_video;
-                freed_audio |= !is_video;
-                self.remove_source(old);
-            }
-        }
-        for description in list {
-            let known = self.names.get(&description.name).copied();
-            if let Some(source) = known {
-                let s = &mut self.sources[source];
-                if s.signalled_type != description.video_type {
-                    s.signalled_type = description.video_type;
-                    s.video_type = description.video_type;
-                    video = true;
-                }
-                if s.encodings == description.encodings {
-                    continue;
-                }
-                self.release_ssrcs(source);
-            }
-            if description
-                .ssrcs()
-                .any(|s| s.0 == 0 || self.ssrcs.contains(&s.0))
-            {
-                self.counters.sources_refused += 1;
-                if let Some(source) = known {
-                    video |= self.sources[source].kind == MediaKind::Video;
-                    self.remove_source(source);
-                }
-                continue;
-            }
-            let source = match known {
-                Some(source) => {
-                    self.replace_encodings(source, description);
-                    source
-                }
-                None => self.add_source(index, description),
-            };
-            self.claim_ssrcs(index, source);
-            match self.sources[source].kind {
-                MediaKind::Audio => self.new_audio.push(source),
-                MediaKind::Video => video = true,
-            }
-        }
-        let serve = freed_audio && self.take_unserved();
-        self.mark_all_dirty(serve, video);
-    }
-
-    /// Whether a freed slot may serve somebody's voice. Whoever stays unserved is marked again.
-    fn take_unserved(&mut self) -> bool {
-        self.sources
-            .iter_mut()
-            .fold(false, |any, (_, s)| std::mem::take(&mut s.unserved) || any)
-    }
-
-    fn add_source(&mut self, index: usize, description: SourceDescription) -> usize {
-        let endpoint = &mut self.endpoints[index];
-        let video_type = endpoint
-            .take_early_type(&description.name)
-            .unwrap_or(description.video_type);
-        let name = description.name.clone();
-        let source = self
-            .sources
-            .insert(Source::new(endpoint.key, description, video_type));
-        endpoint.sources.push(source);
-        self.names.insert(name, source);
-        self.touched.push(source);
-        source
-    }
-
-    fn replace_encodings(&mut self, source: usize, description: SourceDescription) {
-        self.sources[source].set_encodings(description.encodings);
-        // A plain receiver knows the source by its SSRC: that is another outlet now.
-        let plain: Vec<usize> = self
-            .endpoints
-            .iter()
-            .filter(|(_, e)| e.mode == SlotMode::Plain && e.outlet_of.contains_key(&source))
-            .map(|(i, _)| i)
-            .collect();
-        for receiver in plain {
-            self.endpoints[receiver].unmap(source);
-            self.sources[source].unsubscribe(receiver);
-        }
-    }
-
-    fn claim_ssrcs(&mut self, index: usize, source: usize) {
-        let routes = &mut self.endpoints[index].routes;
-        for (encoding, e) in self.sources[source].encodings.iter().enumerate() {
-            for (ssrc, is_rtx) in
-                std::iter::once((e.primary, false)).chain(e.rtx.map(|rtx| (rtx, true)))
-            {
-                self.ssrcs.insert(ssrc.0);
-                let route = Route {
-                    source,
-                    encoding,
-                    is_rtx,
-                };
-                routes.insert(ssrc.0, route);
-            }
-        }
-    }
-
-    fn release_ssrcs(&mut self, source: usize) {
-        let s = &self.sources[source];
-        let routes = &mut self.endpoints[s.owner.index()].routes;
-        for ssrc in s
-            .encodings
-            .iter()
-            .flat_map(|e| std::iter::once(e.primary).chain(e.rtx))
-        {
-            self.ssrcs.remove(&ssrc.0);
-            routes.remove(&ssrc.0);
-        }
-    }
-
-    fn remove_source(&mut self, source: usize) {
-        self.release_ssrcs(source);
-        let s = self.sources.remove(source);
-        self.names.remove(&s.name);
-        self.missing.retain(|i| *i != source);
-        self.reporting.retain(|(i, _)| *i != source);
-        self.touched.retain(|i| *i != source);
-        self.new_audio.retain(|i| *i != source);
-        if let Some(owner) = self.endpoints.get_mut(s.owner.index()) {
-            owner.sources.retain(|i| *i != source);
-        }
-        for (_, endpoint) in &mut self.endpoints {
-            endpoint.unmap(source);
-            if let Ok(at) = endpoint
-                .effective
-                .binary_search_by_key(&source, |(s, _)| *s)
-            {
-                endpoint.effective.remove(at);
-            }
-        }
     }
 
     /// What the endpoint may send from now on.

@@ -28,6 +28,7 @@ mod history;
 mod ingress;
 mod keyframes;
 mod media;
+mod membership;
 mod messages;
 mod missing;
 mod outlet;
@@ -37,6 +38,7 @@ mod silence;
 mod slots;
 mod source;
 mod speakers;
+mod telling;
 mod timers;
 
 #[doc(hidden)]

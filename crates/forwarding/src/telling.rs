@@ -1,0 +1,112 @@
+//! What receivers and senders are told of the allocation: slots, forwarded sources, heights wanted.
+
+use crate::conference::Conference;
+use crate::endpoint::Channel;
+use crate::settings::SlotMode;
+use althing_colibri::BridgeMessage;
+use althing_model::{MediaKind, SourceName, Ssrc};
+use std::time::{Duration, Instant};
+
+impl Conference {
+    /// Tells a rewriting receiver of new and changed slots.
+    pub(crate) fn announce(&mut self, index: usize, now: Instant) {
+        let hold = self.settings.slot_hold;
+        let endpoint = &mut self.endpoints[index];
+        if endpoint.mode != SlotMode::Rewriting || endpoint.channel != Channel::Open {
+            return;
+        }
+        let (mut video, mut audio) = (Vec::new(), Vec::new());
+        for outlet in endpoint.outlets.iter_mut().filter(|o| o.changed) {
+            let Some(source) = outlet.source else {
+                continue;
+            };
+            outlet.announced(hold, now);
+            let s = &mut self.sources[source];
+            match outlet.kind {
+                MediaKind::Video => video.push(althing_colibri::VideoSlot {
+                    source: s.name.clone(),
+                    owner: s.name.owner(),
+                    ssrc: outlet.ssrc,
+                    rtx: outlet.rtx.unwrap_or(Ssrc(0)),
+                    video_type: s.video_type,
+                    mid: None,
+                }),
+                MediaKind::Audio => {
+                    s.silence
+                        .somebody_new_listens(now + hold + Duration::from_millis(200));
+                    audio.push(althing_colibri::AudioSlot {
+                        source: s.name.clone(),
+                        owner: s.name.owner(),
+                        ssrc: outlet.ssrc,
+                        mid: None,
+                    });
+                }
+            }
+        }
+        if !video.is_empty() {
+            self.send(
+                index,
+                &BridgeMessage::VideoSourcesMap {
+                    mapped_sources: video,
+                },
+            );
+        }
+        if !audio.is_empty() {
+            self.send(
+                index,
+                &BridgeMessage::AudioSourcesMap {
+                    mapped_sources: audio,
+                },
+            );
+        }
+    }
+
+    /// Sends `ForwardedSources` if the set has changed, or `always`.
+    pub(crate) fn tell_forwarded(&mut self, index: usize, always: bool) {
+        let endpoint = &self.endpoints[index];
+        let mut forwarded: Vec<SourceName> = endpoint
+            .effective
+            .iter()
+            .filter(|(s, _)| endpoint.outlet_of.contains_key(s))
+            .map(|(s, _)| self.sources[*s].name.clone())
+            .collect();
+        forwarded.sort_unstable();
+        if !always && forwarded == endpoint.forwarded {
+            return;
+        }
+        self.endpoints[index].forwarded.clone_from(&forwarded);
+        self.send(
+            index,
+            &BridgeMessage::ForwardedSources { sources: forwarded },
+        );
+    }
+
+    /// Tells owners how much of their sources is wanted, where that has changed.
+    pub(crate) fn tell_senders(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for source in touched.drain(..) {
+            let Some(s) = self.sources.get_mut(source) else {
+                continue;
+            };
+            let greatest = s.wants.greatest();
+            if s.kind != MediaKind::Video || s.told == Some(greatest) {
+                continue;
+            }
+            s.told = Some(greatest);
+            self.tell_sender(source);
+        }
+        self.touched = touched;
+    }
+
+    pub(crate) fn tell_sender(&mut self, source: usize) {
+        let s = &self.sources[source];
+        let message = BridgeMessage::SenderSourceConstraints {
+            source_name: s.name.clone(),
+            max_height: s.wants.greatest(),
+        };
+        let owner = s.owner.index();
+        self.send(owner, &message);
+    }
+}
