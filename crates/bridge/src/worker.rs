@@ -13,6 +13,7 @@
 //! it. A full command queue refuses the command, and whoever gave it hears so.
 
 mod address;
+pub(crate) mod bench;
 mod control;
 mod debug;
 mod endpoint;

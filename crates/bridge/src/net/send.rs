@@ -146,7 +146,7 @@ impl SendQueue {
 
     /// Sends everything queued, in the order of the runs.
     pub(crate) fn flush(&mut self) {
-        for run in &mut self.runs[..self.used] {
+        for run in &self.runs[..self.used] {
             run.send(&*self.wire, &mut self.counters);
         }
         self.used = 0;
@@ -229,7 +229,7 @@ impl Run {
         self.complete += sealed;
     }
 
-    fn send(&mut self, wire: &dyn Wire, counters: &mut SendCounters) {
+    fn send(&self, wire: &dyn Wire, counters: &mut SendCounters) {
         let Some(path) = self.path else { return };
         let contents = &self.data[..self.complete];
         if contents.is_empty() {

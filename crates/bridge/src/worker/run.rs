@@ -99,6 +99,7 @@ impl Drop for Alive {
 struct Thread {
     state: State,
     poll: Poll,
+    #[expect(clippy::rc_buffer, reason = "the send queue's wire is a sized type")]
     sockets: Arc<Vec<Socket>>,
     // Edge-triggered: true until the socket said that it is empty.
     readable: Vec<bool>,

@@ -39,7 +39,7 @@ pub(crate) struct State {
     pub(super) by_id: HashMap<ConferenceId, usize>,
     pub(super) by_ufrag: HashMap<Box<str>, usize>,
     pub(super) addresses: Addresses,
-    timers: Timers,
+    pub(super) timers: Timers,
     touched_endpoints: Vec<usize>,
     touched_conferences: Vec<usize>,
     // Never used twice, for endpoints and conferences alike.
@@ -287,7 +287,7 @@ impl State {
         self.touch_endpoint(slot);
     }
 
-    fn conference_due(&mut self, now: Instant, slot: usize) {
+    pub(super) fn conference_due(&mut self, now: Instant, slot: usize) {
         let conference = &mut self.conferences[slot];
         let is_over = conference
             .empty_since

@@ -441,7 +441,7 @@ impl Peer {
         let to = self
             .transport
             .path()
-            .map_or(self.bridge_address(), |p| p.remote);
+            .map_or_else(|| self.bridge_address(), |p| p.remote);
         self.socket.send_to(datagram, to).await.unwrap();
     }
 
