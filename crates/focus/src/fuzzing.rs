@@ -10,6 +10,7 @@ use althing_model::{
     SeededEntropy, SessionId,
 };
 use althing_room::{LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
+use althing_xmpp::jingle::{Body, FEEDBACK_OWNER, Jingle, RawSources};
 use althing_xmpp::{Element, Jid, ns, parse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -33,8 +34,18 @@ pub struct World {
     pub ended: bool,
     /// Ids of requests that wait for their one answer.
     waiting: BTreeMap<String, BTreeSet<String>>,
+    /// What each client has in its SDP of others: session and SSRCs by owner.
+    clients: BTreeMap<String, ClientSide>,
+    /// How many source updates clients were told.
+    told: usize,
     sessions: u64,
     requests: u64,
+}
+
+#[derive(Debug, Default)]
+struct ClientSide {
+    sid: String,
+    remote: BTreeSet<(String, u32)>,
 }
 
 /// The conference all simulations are about.
@@ -75,6 +86,8 @@ impl World {
             presences: Vec::new(),
             ended: false,
             waiting: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            told: 0,
             sessions: 0,
             requests: 0,
         };
@@ -104,6 +117,7 @@ impl World {
                             .is_some_and(|ids| ids.remove(&id));
                         assert!(answered, "a second answer to {id} of {to}");
                     }
+                    self.client_hears(to.as_str(), &iq);
                     self.inboxes
                         .entry(to.as_str().to_owned())
                         .or_default()
@@ -123,12 +137,69 @@ impl World {
         }
     }
 
+    /// A client that does what stock clients do with Jingle from the focus.
+    fn client_hears(&mut self, nick: &str, iq: &Element) {
+        let Ok(jingle) = Jingle::parse(iq) else {
+            return;
+        };
+        let client = self.clients.entry(nick.to_owned()).or_default();
+        let owned = |raw: &RawSources| -> BTreeSet<(String, u32)> {
+            raw.sources
+                .iter()
+                .filter_map(|s| Some((s.owner.clone()?, s.ssrc.0)))
+                .filter(|(owner, _)| owner != FEEDBACK_OWNER)
+                .collect()
+        };
+        match &jingle.body {
+            Body::SessionInitiate(offer) => {
+                client.sid = jingle.sid;
+                client.remote = owned(&offer.sources);
+                return;
+            }
+            Body::SessionTerminate(_) => {
+                assert_eq!(
+                    client.sid, jingle.sid,
+                    "the end of a session {nick} has not"
+                );
+                client.remote.clear();
+                return;
+            }
+            _ => assert_eq!(client.sid, jingle.sid, "a session {nick} has not"),
+        }
+        self.told += 1;
+        match &jingle.body {
+            Body::SourceAdd(raw) => {
+                for source in owned(raw) {
+                    assert!(source.0 != nick, "{nick} is told of its own source");
+                    assert!(client.remote.insert(source), "{nick} is told twice");
+                }
+            }
+            Body::SourceRemove(raw) => {
+                for source in owned(raw) {
+                    assert!(client.remote.remove(&source), "{nick} has no such source");
+                }
+            }
+            other => panic!("the focus says {other:?}"),
+        }
+    }
+
     fn check(&self) {
         assert!(self.focus.sources.is_consistent());
         let mut sids = BTreeSet::new();
         for (id, member) in &self.focus.members {
             if let Some(jingling) = member.jingling() {
                 assert!(sids.insert(jingling.sid.clone()), "a session id twice");
+            }
+            // What we think the client knows is what it knows.
+            if let Some(jingling) = member.jingling() {
+                let client = &self.clients[id.as_str()];
+                assert_eq!(client.sid, jingling.sid);
+                let signaled: BTreeSet<(String, u32)> = member
+                    .signaled
+                    .values()
+                    .flat_map(|s| s.ssrcs().map(|ssrc| (s.name.owner().to_string(), ssrc.0)))
+                    .collect();
+                assert_eq!(client.remote, signaled, "what {id} knows");
             }
             // Nothing is published that is not reserved, and nothing without a session.
             for source in &member.published {
@@ -215,6 +286,20 @@ impl World {
             number: 0,
         };
         self.waiting.remove(nick);
+        self.clients.remove(nick);
+        // By the presence alone a client drops what it has of the leaver, unless it expects the
+        // bridge to map sources.
+        for (other, client) in &mut self.clients {
+            let drops = self
+                .focus
+                .members
+                .get(other.as_str())
+                .and_then(|m| m.features())
+                .is_some_and(|f| !f.ssrc_rewriting);
+            if drops {
+                client.remote.retain(|(owner, _)| owner != nick);
+            }
+        }
         self.input(Input::Room(RoomEvent::OccupantLeft {
             id: endpoint(nick),
             session,
@@ -329,7 +414,7 @@ fn endpoint(nick: &str) -> EndpointId {
 ///
 /// # Panics
 /// When the focus broke one of them: that is what a fuzzer looks for.
-pub fn operations(data: &[u8]) {
+pub fn operations(data: &[u8]) -> usize {
     let mut world = World::new(settings());
     let mut present: BTreeSet<String> = BTreeSet::new();
     let mut rest = data;
@@ -348,7 +433,13 @@ pub fn operations(data: &[u8]) {
                 }
             }
             1 => {
-                if present.remove(&nick) {
+                // Seldom the last one: that ends the conference, and the run.
+                let leaves = if present.len() > 1 {
+                    how < 160
+                } else {
+                    how == 0
+                };
+                if leaves && present.remove(&nick) {
                     world.leave(&nick);
                 }
             }
@@ -362,7 +453,7 @@ pub fn operations(data: &[u8]) {
                 world.disclose(&nick, &features[..usize::from(how % 5)]);
             }
             3..=5 => {
-                world.answer_bridge(|request| match how % 6 {
+                world.answer_bridge(|request| match how % 24 {
                     0 => Err(BridgeFailure::NoResponder),
                     1 => Err(BridgeFailure::Deadline),
                     2 => Ok(BridgeReply::Refused {
@@ -380,7 +471,7 @@ pub fn operations(data: &[u8]) {
             7 if how & 1 == 0 => {
                 let text = String::from_utf8_lossy(std::mem::take(&mut rest));
                 if let Some(mut payload) = document(&text) {
-                    let sid = session_of(&mut world, &nick, more);
+                    let (sid, _) = session_of(&mut world, &nick, more);
                     payload.set_attr("sid", sid);
                     world.request(&nick, "set", payload);
                 }
@@ -393,13 +484,14 @@ pub fn operations(data: &[u8]) {
                 world.request(&nick, "set", payload);
             }
             _ => {
-                let sid = session_of(&mut world, &nick, more);
-                world.request(&nick, "set", jingle(how, more, &nick, &sid));
+                let (sid, bridge_session) = session_of(&mut world, &nick, more);
+                let payload = jingle(how, more, &nick, &sid, &bridge_session);
+                world.request(&nick, "set", payload);
             }
         }
         if world.ended {
             assert!(world.focus.member_count() == 0);
-            return;
+            return world.told;
         }
     }
     for nick in present {
@@ -407,18 +499,22 @@ pub fn operations(data: &[u8]) {
     }
     world.pass(Duration::from_secs(20));
     assert!(world.ended, "an empty conference ends");
+    world.told
 }
 
-fn session_of(world: &mut World, nick: &str, more: u8) -> String {
+fn session_of(world: &mut World, nick: &str, more: u8) -> (String, String) {
     if more.is_multiple_of(16) {
-        return world.entropy.token(4);
+        return (world.entropy.token(4), String::new());
     }
     world
         .focus
         .members
         .get(nick)
         .and_then(|m| m.jingling())
-        .map_or_else(|| "none".to_owned(), |j| j.sid.clone())
+        .map_or_else(
+            || ("none".to_owned(), String::new()),
+            |j| (j.sid.clone(), j.bridge_session.clone()),
+        )
 }
 
 /// A document, or what an IQ carries.
@@ -430,18 +526,32 @@ fn document(text: &str) -> Option<Element> {
     Some(element)
 }
 
-fn jingle(how: u8, more: u8, nick: &str, sid: &str) -> Element {
-    let ssrc = u32::from(more % 8) + 1;
-    let (action, media, letter) = match how % 6 {
-        0 => ("session-accept", "audio", 'a'),
-        1 => ("source-add", "video", 'v'),
-        2 => ("source-remove", "video", 'v'),
-        3 => ("session-terminate", "audio", 'a'),
-        4 => ("source-remove", "audio", 'a'),
-        _ => ("source-add", "audio", 'a'),
+fn jingle(how: u8, more: u8, nick: &str, sid: &str, bridge_session: &str) -> Element {
+    // Its own numbers, except for a few that others use as well.
+    let base = if more < 240 {
+        100 * u32::from(nick.as_bytes().last().copied().unwrap_or(0))
+    } else {
+        0
+    };
+    let ssrc = base + u32::from(more % 16) + 1;
+    let (action, media, letter) = match how % 16 {
+        0..4 => ("session-accept", "audio", 'a'),
+        4..8 => ("source-add", "video", 'v'),
+        8..10 => ("source-add", "audio", 'a'),
+        10..12 => ("source-remove", "video", 'v'),
+        12..14 => ("source-remove", "audio", 'a'),
+        14 if more >= 32 => ("source-add", "audio", 'a'),
+        _ => ("session-terminate", "audio", 'a'),
+    };
+    let restart = if how % 16 == 15 {
+        format!(
+            r#"<bridge-session xmlns="http://jitsi.org/protocol/focus" id="{bridge_session}" restart="true"/>"#
+        )
+    } else {
+        String::new()
     };
     let text = format!(
-        r#"<jingle xmlns="urn:xmpp:jingle:1" action="{action}" sid="{sid}"><content name="{media}"><description xmlns="urn:xmpp:jingle:apps:rtp:1" media="{media}"><source xmlns="urn:xmpp:jingle:apps:rtp:ssma:0" ssrc="{ssrc}" name="{nick}-{letter}{more}"><parameter name="msid" value="m{ssrc} {nick}"/></source></description><transport xmlns="urn:xmpp:jingle:transports:ice-udp:1" ufrag="u" pwd="p"><fingerprint xmlns="urn:xmpp:jingle:apps:dtls:0" hash="sha-256" setup="active">AB</fingerprint></transport></content></jingle>"#
+        r#"<jingle xmlns="urn:xmpp:jingle:1" action="{action}" sid="{sid}"><content name="{media}"><description xmlns="urn:xmpp:jingle:apps:rtp:1" media="{media}"><source xmlns="urn:xmpp:jingle:apps:rtp:ssma:0" ssrc="{ssrc}" name="{nick}-{letter}{more}"><parameter name="msid" value="m{ssrc} {nick}"/></source></description><transport xmlns="urn:xmpp:jingle:transports:ice-udp:1" ufrag="u" pwd="p"><fingerprint xmlns="urn:xmpp:jingle:apps:dtls:0" hash="sha-256" setup="active">AB</fingerprint></transport></content>{restart}</jingle>"#
     );
     parse(&text, &althing_xmpp::Limits::default()).expect("a written element")
 }

@@ -37,9 +37,9 @@ impl Focus {
         for member in self.members.values_mut() {
             let tells_itself = member.features().is_some_and(|f| !f.ssrc_rewriting);
             if tells_itself {
-                for source in &gone.published {
-                    member.signaled.remove(&source.name);
-                }
+                member
+                    .signaled
+                    .retain(|name, _| !name.belongs_to(&gone.info.id));
             }
         }
         self.sources_changed(at, &gone.info.id);

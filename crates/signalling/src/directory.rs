@@ -196,3 +196,37 @@ pub(crate) async fn bridge_events(shared: Arc<Shared>, mut events: Subscription)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classify(text: &str) -> Target {
+        RoomKey::classify(&Jid::parse(text).unwrap(), "meet.jitsi")
+    }
+
+    #[test]
+    fn both_services_lead_to_one_room_and_tenants_to_others() {
+        let room = classify("demo@muc.meet.jitsi/nick");
+        assert_eq!(room, classify("Demo@conference.meet.jitsi"));
+        assert_ne!(room, classify("demo@muc.acme.meet.jitsi"));
+        assert_eq!(
+            classify("demo@muc.acme.meet.jitsi"),
+            classify("demo@conference.acme.meet.jitsi")
+        );
+        assert_eq!(classify("muc.meet.jitsi"), Target::RoomService);
+        for other in [
+            "meet.jitsi",
+            "u@meet.jitsi/r",
+            "focus@auth.meet.jitsi",
+            "demo@muc.a.b.meet.jitsi",
+            "demo@muc.meet.jitsi.example",
+            "demo@xmuc.meet.jitsi",
+            "demo@muc.xmeet.jitsi",
+        ] {
+            assert_eq!(classify(other), Target::Other, "{other}");
+        }
+        let long = format!("{}@muc.meet.jitsi", "x".repeat(MAX_ROOM_NAME + 1));
+        assert_eq!(classify(&long), Target::Other);
+    }
+}

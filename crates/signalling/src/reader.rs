@@ -310,3 +310,23 @@ impl Bucket {
         (ahead > self.burst).then(|| ahead - self.burst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_free_and_more_has_to_wait() {
+        let mut bucket = Bucket::new(10, 5);
+        for n in 0..5 {
+            assert_eq!(bucket.take(), None, "{n}");
+        }
+        assert_eq!(bucket.take(), Some(Duration::from_millis(100)));
+        assert_eq!(bucket.take(), Some(Duration::from_millis(200)));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        for n in 0..5 {
+            assert_eq!(bucket.take(), None, "{n}");
+        }
+        assert!(bucket.take().is_some());
+    }
+}
