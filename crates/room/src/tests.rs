@@ -795,8 +795,14 @@ fn presence_facts_reach_the_focus() {
 proptest::proptest! {
     #[test]
     fn any_sequence_of_operations_leaves_the_room_consistent(
-        data in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..600)
+        mut data in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..900)
     ) {
+        // The operation that takes the rest of the data for a document would end most runs early.
+        for operation in data.chunks_exact_mut(3) {
+            if operation[0] % 21 == 20 {
+                operation[0] -= 1;
+            }
+        }
         crate::fuzzing::operations(&data);
     }
 }
