@@ -231,7 +231,7 @@ export class App {
     const name = this.settings.values.name.trim()
     const server = serverFor(this.config, this.place, location.origin)
     const conference = this.#core.join({ server, room, name: name === '' ? null : name, media: this.#localMedia! })
-    this.meeting = new Meeting(conference, this.settings.values.layout)
+    this.meeting = new Meeting(conference)
     const ticking = setInterval(() => this.#tick(), 1000)
     this.#stopMeeting = [
       () => clearInterval(ticking),

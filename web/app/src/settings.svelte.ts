@@ -1,6 +1,4 @@
 /** What this browser remembers for its person. Kept under one versioned key; a broken one is ignored. */
-import type { LayoutMode } from './layout/scene.ts'
-
 export type Theme = 'system' | 'dark' | 'light'
 
 export interface RecentRoom {
@@ -19,7 +17,6 @@ interface Remembered {
   cameraId: string | null
   speakerId: string | null
   mirror: boolean
-  layout: LayoutMode
   recent: RecentRoom[]
 }
 
@@ -35,7 +32,6 @@ const defaults: Remembered = {
   cameraId: null,
   speakerId: null,
   mirror: true,
-  layout: 'auto',
   recent: []
 }
 

@@ -75,10 +75,9 @@ export class Meeting {
     )
   )
 
-  constructor(conference: Conference, mode: LayoutMode) {
+  constructor(conference: Conference) {
     this.conference = conference
     this.view = conference.snapshot()
-    this.#choice = { calm: mode, sharing: 'auto' }
     this.#commit(this.view)
     this.#stop.push(conference.subscribe(snapshot => this.#queue(snapshot)))
     const second = setInterval(() => this.#tick(), 1000)
@@ -102,15 +101,14 @@ export class Meeting {
     if (this.mode === 'grid' && this.pinned.includes(key)) this.setMode('auto')
   }
 
-  /** Between grid and stage; returns what to remember for the next meeting. */
-  toggleLayout(): LayoutMode {
+  /** Between grid and stage. */
+  toggleLayout(): void {
     const grid = this.scene.view === 'grid'
     if (grid) this.setMode('stage')
     else {
       this.setMode('grid')
       this.pinned = []
     }
-    return this.#choice.calm
   }
 
   setMode(mode: LayoutMode): void {

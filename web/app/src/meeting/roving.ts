@@ -1,12 +1,14 @@
 import type { Attachment } from 'svelte/attachments'
 
-const BUTTONS = 'button:not(:disabled)'
+// A menu that opens from the bar has arrows of its own.
+const ALL = 'button:not([role=menu] *)'
+const BUTTONS = `${ALL}:not(:disabled)`
 
 /** One tab stop for a whole toolbar; arrows, Home and End move inside it. */
 export const roving: Attachment<HTMLElement> = bar => {
   const buttons = () => [...bar.querySelectorAll<HTMLElement>(BUTTONS)].filter(button => button.offsetParent !== null)
   const stopAt = (chosen: HTMLElement | undefined) => {
-    for (const button of bar.querySelectorAll<HTMLElement>('button')) button.tabIndex = button === chosen ? 0 : -1
+    for (const button of bar.querySelectorAll<HTMLElement>(ALL)) button.tabIndex = button === chosen ? 0 : -1
   }
   const focused = (event: FocusEvent) => {
     const button = event.target instanceof Element ? event.target.closest<HTMLElement>(BUTTONS) : null
@@ -27,7 +29,7 @@ export const roving: Attachment<HTMLElement> = bar => {
     event.preventDefault()
     next.focus()
   }
-  stopAt(bar.querySelector<HTMLElement>('button') ?? undefined)
+  stopAt(bar.querySelector<HTMLElement>(ALL) ?? undefined)
   bar.addEventListener('focusin', focused)
   bar.addEventListener('keydown', pressed)
   return () => {
