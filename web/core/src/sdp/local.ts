@@ -1,0 +1,151 @@
+// Our own description, read from what the browser made, and written as Jingle.
+
+import type { Element } from 'ltx'
+import { parse as parseSdp } from 'sdp-transform'
+import { el } from '../stanza/build.ts'
+import { NS } from '../stanza/ns.ts'
+import type { Kind, MediaOffer, Offer } from './offer.ts'
+
+/** One source of ours as it is signalled. */
+export interface LocalSource {
+  readonly name: string
+  readonly kind: Kind
+  readonly screen: boolean
+  readonly ssrc: number
+  readonly rtx: number | null
+  readonly msid: string
+}
+
+export interface LocalTransport {
+  readonly ufrag: string
+  readonly pwd: string
+  readonly fingerprint: { readonly hash: string; readonly value: string }
+}
+
+/** What each m-line of an answer sends, by mid. */
+export interface LocalDescription {
+  readonly transport: LocalTransport | null
+  readonly sending: ReadonlyMap<string, { readonly ssrc: number; readonly rtx: number | null }>
+  /** Payload types the browser accepted, by kind. */
+  readonly accepted: ReadonlyMap<Kind, ReadonlySet<number>>
+}
+
+export function readLocal(sdp: string): LocalDescription {
+  const session = parseSdp(sdp)
+  const sending = new Map<string, { ssrc: number; rtx: number | null }>()
+  const accepted = new Map<Kind, Set<number>>()
+  let transport: LocalTransport | null = null
+  for (const media of session.media) {
+    const fingerprint = media.fingerprint ?? session.fingerprint
+    const ufrag = media.iceUfrag ?? session.iceUfrag
+    const pwd = media.icePwd ?? session.icePwd
+    if (!transport && fingerprint && ufrag && pwd) {
+      transport = { ufrag: String(ufrag), pwd, fingerprint: { hash: fingerprint.type, value: fingerprint.hash } }
+    }
+    const kind = media.type === 'audio' || media.type === 'video' ? media.type : null
+    if (kind && !accepted.has(kind)) accepted.set(kind, new Set(media.rtp.map((rtp) => rtp.payload)))
+    // Firefox writes SSRCs on m-lines that only receive, too: those are not sources.
+    const sends = media.direction === 'sendrecv' || media.direction === 'sendonly'
+    if (!sends || media.mid === undefined) continue
+    const pair = media.ssrcGroups?.find((group) => group.semantics === 'FID')?.ssrcs.split(' ').map(Number)
+    const ssrc = pair?.[0] ?? media.ssrcs?.[0]?.id
+    if (ssrc !== undefined) sending.set(String(media.mid), { ssrc: Number(ssrc), rtx: pair?.[1] ?? null })
+  }
+  return { transport, sending, accepted }
+}
+
+/** `<jingle action="session-accept">`. */
+export function acceptJingle(
+  offer: Offer,
+  responder: string,
+  local: LocalDescription,
+  transport: LocalTransport,
+  sources: readonly LocalSource[]
+): Element {
+  const group = el(
+    'group',
+    NS.grouping,
+    { semantics: 'BUNDLE' },
+    el('content', null, { name: 'audio' }),
+    el('content', null, { name: 'video' })
+  )
+  const content = (media: MediaOffer) => {
+    const accepted = local.accepted.get(media.kind)
+    const description = el(
+      'description',
+      NS.rtp,
+      { media: media.kind },
+      ...media.payloadTypes
+        .filter((pt) => accepted?.has(pt.id))
+        .map((pt) =>
+          el(
+            'payload-type',
+            null,
+            { id: String(pt.id), name: pt.name, clockrate: String(pt.clockRate), channels: String(pt.channels) },
+            ...pt.parameters.map(([name, value]) => el('parameter', null, { name, value })),
+            ...pt.feedback.map(([type, subtype]) => el('rtcp-fb', NS.rtcpFb, { type, subtype: subtype ?? undefined }))
+          )
+        ),
+      ...sourceElements(sources.filter((source) => source.kind === media.kind)),
+      el('rtcp-mux', null),
+      ...media.extensions.map((extension) => el('rtp-hdrext', NS.hdrext, { id: String(extension.id), uri: extension.uri }))
+    )
+    const fingerprint = el(
+      'fingerprint',
+      NS.dtls,
+      { hash: transport.fingerprint.hash, setup: 'active' },
+      transport.fingerprint.value
+    )
+    return el(
+      'content',
+      null,
+      { creator: 'responder', name: media.kind, senders: 'both' },
+      description,
+      el('transport', NS.iceUdp, { ufrag: transport.ufrag, pwd: transport.pwd }, fingerprint)
+    )
+  }
+  return el(
+    'jingle',
+    NS.jingle,
+    { action: 'session-accept', sid: offer.sid, initiator: offer.initiator, responder },
+    group,
+    content(offer.audio),
+    content(offer.video)
+  )
+}
+
+/** `<jingle action="source-add">` or `source-remove`. */
+export function sourceJingle(action: 'source-add' | 'source-remove', offer: Offer, sources: readonly LocalSource[]): Element {
+  const kinds: Kind[] = ['audio', 'video']
+  const contents = kinds.flatMap((kind) => {
+    const mine = sources.filter((source) => source.kind === kind)
+    if (mine.length === 0) return []
+    return [el('content', null, { name: kind }, el('description', NS.rtp, { media: kind }, ...sourceElements(mine)))]
+  })
+  return el('jingle', NS.jingle, { action, sid: offer.sid, initiator: offer.initiator }, ...contents)
+}
+
+function sourceElements(sources: readonly LocalSource[]): Element[] {
+  return sources.flatMap((source) => {
+    const one = (ssrc: number) =>
+      el(
+        'source',
+        NS.ssma,
+        {
+          ssrc: String(ssrc),
+          name: source.name,
+          videoType: source.kind === 'video' ? (source.screen ? 'desktop' : 'camera') : undefined
+        },
+        el('parameter', null, { name: 'msid', value: source.msid })
+      )
+    if (source.rtx === null) return [one(source.ssrc)]
+    const group = el(
+      'ssrc-group',
+      NS.ssma,
+      { semantics: 'FID' },
+      el('source', null, { ssrc: String(source.ssrc) }),
+      el('source', null, { ssrc: String(source.rtx) })
+    )
+    return [one(source.ssrc), one(source.rtx), group]
+  })
+}

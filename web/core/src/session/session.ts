@@ -1,0 +1,246 @@
+// One media session with the bridge: a peer connection, its pool of m-lines, its source slots.
+
+import type { Element } from 'ltx'
+import type { MappedSource } from '../bridge/channel.ts'
+import { el } from '../stanza/build.ts'
+import { NS } from '../stanza/ns.ts'
+import { type LocalDescription, type LocalSource, acceptJingle, readLocal, sourceJingle } from '../sdp/local.ts'
+import type { Kind, Offer } from '../sdp/offer.ts'
+import { type Section, firstSections, remoteDescription } from '../sdp/remote.ts'
+
+/** Which of our devices an m-line sends. */
+export type LocalRole = 'microphone' | 'camera' | 'screen'
+
+const SOURCE_SUFFIX: Record<LocalRole, string> = { microphone: 'a0', camera: 'v0', screen: 'v1' }
+/** Slots that come within this time are added in one renegotiation. */
+const BATCH_MS = 30
+
+export interface SessionHandlers {
+  /** Sends a Jingle request to the focus; resolves with its answer. */
+  request(jingle: Element): Promise<void>
+  /** The tracks of remote sources may have changed. */
+  tracksChanged(): void
+  connectionChanged(state: RTCPeerConnectionState): void
+}
+
+interface Slot {
+  readonly section: Section
+  /** The source now on it; null once that moved to another slot. */
+  source: string | null
+  track: MediaStreamTrack | null
+}
+
+export class MediaSession {
+  readonly pc: RTCPeerConnection
+  readonly offer: Offer
+  readonly #own: { readonly endpoint: string; readonly jid: string }
+  readonly #handlers: SessionHandlers
+  readonly #sections: Section[]
+  readonly #slots = new Map<number, Slot>()
+  readonly #senders = new Map<LocalRole, RTCRtpTransceiver>()
+  readonly #tracks = new Map<LocalRole, MediaStreamTrack | null>()
+  readonly #wanted = new Map<LocalRole, number>()
+  #version = 1
+  #queue: Promise<unknown> = Promise.resolve()
+  #batch: ReturnType<typeof setTimeout> | undefined
+  #screenSignalled = false
+  #closed = false
+
+  constructor(offer: Offer, own: { endpoint: string; jid: string }, handlers: SessionHandlers) {
+    this.offer = offer
+    this.#own = own
+    this.#handlers = handlers
+    this.#sections = firstSections(offer)
+    this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' })
+    this.pc.onconnectionstatechange = () => {
+      if (!this.#closed) handlers.connectionChanged(this.pc.connectionState)
+    }
+  }
+
+  /** Answers the offer. Microphone and camera are signalled at once, sending or not. */
+  accept(tracks: ReadonlyMap<LocalRole, MediaStreamTrack | null>): Promise<void> {
+    return this.#serial(async () => {
+      await this.#setRemote()
+      for (const role of ['microphone', 'camera'] as const) {
+        await this.#attach(role, tracks.get(role) ?? null)
+      }
+      const local = await this.#answer()
+      if (!local.transport) throw new Error('the browser answered without a transport')
+      const sources = this.#sources(local, ['microphone', 'camera'])
+      await this.#handlers.request(acceptJingle(this.offer, this.#own.jid, local, local.transport, sources))
+      const screen = tracks.get('screen') ?? null
+      if (screen) await this.#share(screen)
+    })
+  }
+
+  /** The track one of our devices sends from now on; null sends nothing. */
+  setTrack(role: LocalRole, track: MediaStreamTrack | null): Promise<void> {
+    return this.#serial(async () => {
+      if (role === 'screen' && track && !this.#senders.has('screen')) await this.#share(track)
+      else await this.#attach(role, track)
+    })
+  }
+
+  /** What others want of a source of ours (`SenderSourceConstraints`). */
+  setWantedHeight(source: string, maxHeight: number): void {
+    const role = (['camera', 'screen'] as const).find((r) => this.sourceName(r) === source)
+    if (!role) return
+    this.#wanted.set(role, maxHeight)
+    void this.#serial(() => this.#applyWanted(role))
+  }
+
+  sourceName(role: LocalRole): string {
+    return `${this.#own.endpoint}-${SOURCE_SUFFIX[role]}`
+  }
+
+  /** New or renamed slots. */
+  map(sources: readonly MappedSource[]): void {
+    let added = false
+    for (const mapped of sources) {
+      for (const slot of this.#slots.values()) if (slot.source === mapped.source) slot.source = null
+      const known = this.#slots.get(mapped.ssrc)
+      if (known) {
+        known.source = mapped.source
+        continue
+      }
+      const number = this.#sections.length
+      const name = `remote-${mapped.kind}-${number}`
+      const section: Section = {
+        mid: String(number),
+        kind: mapped.kind,
+        direction: 'sendonly',
+        stream: { ssrc: mapped.ssrc, rtx: mapped.rtx, msid: `${name} ${name}` }
+      }
+      this.#sections.push(section)
+      this.#slots.set(mapped.ssrc, { section, source: mapped.source, track: null })
+      added = true
+    }
+    if (!added) {
+      this.#handlers.tracksChanged()
+      return
+    }
+    clearTimeout(this.#batch)
+    this.#batch = setTimeout(() => void this.#serial(() => this.#renegotiate()), BATCH_MS)
+  }
+
+  /** The track that carries a remote source now. */
+  track(source: string): MediaStreamTrack | null {
+    for (const slot of this.#slots.values()) if (slot.source === source) return slot.track
+    return null
+  }
+
+  /** The receiver of a remote source, for levels. */
+  receiver(source: string): RTCRtpReceiver | null {
+    const track = this.track(source)
+    return track ? (this.pc.getReceivers().find((receiver) => receiver.track === track) ?? null) : null
+  }
+
+  /** SSRC to source name, for statistics. */
+  sources(): Map<number, string> {
+    const found = new Map<number, string>()
+    for (const [ssrc, slot] of this.#slots) if (slot.source !== null) found.set(ssrc, slot.source)
+    return found
+  }
+
+  /** `<jingle action="session-terminate">`; with `restart` the focus offers anew. */
+  terminateJingle(reason: 'success' | 'connectivity-error', restart: boolean): Element {
+    const bridge = this.offer.bridgeSession
+    return el(
+      'jingle',
+      NS.jingle,
+      { action: 'session-terminate', sid: this.offer.sid, initiator: this.offer.initiator },
+      el('reason', null, {}, el(reason, null)),
+      ...(bridge === null ? [] : [el('bridge-session', NS.focus, { id: bridge, restart: restart ? 'true' : 'false' })])
+    )
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#batch)
+    this.pc.close()
+  }
+
+  /** One operation at a time; a failed one does not stop the next. */
+  #serial<T>(operation: () => Promise<T>): Promise<T | undefined> {
+    const next = this.#queue.then(() => (this.#closed ? undefined : operation()))
+    this.#queue = next.catch(() => {})
+    return next
+  }
+
+  async #setRemote(): Promise<void> {
+    const sdp = remoteDescription(this.offer, this.#sections, this.#version++)
+    await this.pc.setRemoteDescription({ type: 'offer', sdp })
+  }
+
+  async #answer(): Promise<LocalDescription> {
+    await this.pc.setLocalDescription(await this.pc.createAnswer())
+    return readLocal(this.pc.localDescription?.sdp ?? '')
+  }
+
+  async #renegotiate(): Promise<LocalDescription> {
+    await this.#setRemote()
+    const local = await this.#answer()
+    const byMid = new Map(this.pc.getTransceivers().map((transceiver) => [transceiver.mid, transceiver]))
+    for (const slot of this.#slots.values()) slot.track = byMid.get(slot.section.mid)?.receiver.track ?? null
+    this.#handlers.tracksChanged()
+    return local
+  }
+
+  async #attach(role: LocalRole, track: MediaStreamTrack | null): Promise<void> {
+    let transceiver = this.#senders.get(role)
+    if (!transceiver) {
+      const mid = role === 'microphone' ? '0' : role === 'camera' ? '1' : null
+      transceiver = this.pc.getTransceivers().find((t) => mid !== null && t.mid === mid)
+      if (!transceiver) return
+      transceiver.direction = 'sendrecv'
+      this.#senders.set(role, transceiver)
+    }
+    this.#tracks.set(role, track)
+    await transceiver.sender.replaceTrack(track)
+    await this.#applyWanted(role)
+  }
+
+  /** The first share opens an m-line and is signalled; later ones use it again. */
+  async #share(track: MediaStreamTrack): Promise<void> {
+    const mid = String(this.#sections.length)
+    this.#sections.push({ mid, kind: 'video', direction: 'recvonly', stream: null })
+    await this.#setRemote()
+    const transceiver = this.pc.getTransceivers().find((t) => t.mid === mid)
+    if (!transceiver) throw new Error('no transceiver for the share')
+    transceiver.direction = 'sendonly'
+    this.#senders.set('screen', transceiver)
+    await this.#attach('screen', track)
+    const local = await this.#answer()
+    this.#handlers.tracksChanged()
+    if (this.#screenSignalled) return
+    this.#screenSignalled = true
+    const sources = this.#sources(local, ['screen'])
+    await this.#handlers.request(sourceJingle('source-add', this.offer, sources))
+  }
+
+  #sources(local: LocalDescription, roles: readonly LocalRole[]): LocalSource[] {
+    return roles.flatMap((role) => {
+      const mid = this.#senders.get(role)?.mid
+      const sending = mid === undefined || mid === null ? undefined : local.sending.get(mid)
+      if (!sending) return []
+      const kind: Kind = role === 'microphone' ? 'audio' : 'video'
+      const name = this.sourceName(role)
+      return [{ name, kind, screen: role === 'screen', ...sending, msid: `${name}-stream ${name}-track` }]
+    })
+  }
+
+  /** Sends nothing that nobody wants, and nothing larger than somebody wants. */
+  async #applyWanted(role: LocalRole): Promise<void> {
+    const transceiver = this.#senders.get(role)
+    const wanted = this.#wanted.get(role)
+    if (!transceiver || role === 'microphone' || wanted === undefined) return
+    const parameters = transceiver.sender.getParameters()
+    const encoding = parameters.encodings[0]
+    if (!encoding) return
+    const height = this.#tracks.get(role)?.getSettings().height ?? 720
+    encoding.active = wanted !== 0
+    // Text on a shared screen stays sharp: only cameras are scaled.
+    encoding.scaleResolutionDownBy = role === 'camera' && wanted > 0 ? Math.max(1, height / wanted) : 1
+    await transceiver.sender.setParameters(parameters).catch(() => {})
+  }
+}

@@ -1,0 +1,28 @@
+/** Namespaces, by the names they go by. */
+export const NS = {
+  client: 'jabber:client',
+  framing: 'urn:ietf:params:xml:ns:xmpp-framing',
+  sasl: 'urn:ietf:params:xml:ns:xmpp-sasl',
+  bind: 'urn:ietf:params:xml:ns:xmpp-bind',
+  stanzas: 'urn:ietf:params:xml:ns:xmpp-stanzas',
+  ping: 'urn:xmpp:ping',
+  discoInfo: 'http://jabber.org/protocol/disco#info',
+  caps: 'http://jabber.org/protocol/caps',
+  delay: 'urn:xmpp:delay',
+  muc: 'http://jabber.org/protocol/muc',
+  mucUser: 'http://jabber.org/protocol/muc#user',
+  nick: 'http://jabber.org/protocol/nick',
+  displayName: 'http://jitsi.org/protocol/display-name',
+  focus: 'http://jitsi.org/protocol/focus',
+  colibri: 'http://jitsi.org/protocol/colibri',
+  jitmeet: 'http://jitsi.org/jitmeet',
+  jingle: 'urn:xmpp:jingle:1',
+  jingleErrors: 'urn:xmpp:jingle:errors:1',
+  rtp: 'urn:xmpp:jingle:apps:rtp:1',
+  rtcpFb: 'urn:xmpp:jingle:apps:rtp:rtcp-fb:0',
+  hdrext: 'urn:xmpp:jingle:apps:rtp:rtp-hdrext:0',
+  ssma: 'urn:xmpp:jingle:apps:rtp:ssma:0',
+  iceUdp: 'urn:xmpp:jingle:transports:ice-udp:1',
+  dtls: 'urn:xmpp:jingle:apps:dtls:0',
+  grouping: 'urn:xmpp:jingle:apps:grouping:0'
+} as const
