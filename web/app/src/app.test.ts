@@ -1,0 +1,209 @@
+// @vitest-environment happy-dom
+import { flushSync } from 'svelte'
+import { cleanup, render, screen as page } from '@testing-library/svelte'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { JoinOptions } from '@althing/core'
+import { App } from './app.svelte.ts'
+import AppView from './App.svelte'
+import { Settings } from './settings.svelte.ts'
+import { deviceOn, FakeConference, FakeMedia, frame, person, said } from './test/fake.ts'
+
+let media: FakeMedia
+let conference: FakeConference
+let joined: JoinOptions[]
+
+beforeEach(() => {
+  media = new FakeMedia()
+  conference = new FakeConference()
+  conference.snapshot = { ...conference.snapshot, connection: { phase: 'connecting' } }
+  joined = []
+  sessionStorage.clear()
+  Object.assign(globalThis, { RTCPeerConnection: Object, isSecureContext: true })
+})
+afterEach(cleanup)
+
+/** The page at an address. */
+function open(address: string, name = 'Ana'): App {
+  history.replaceState(null, '', address)
+  const core = {
+    createLocalMedia: () => media.media,
+    join: (options: JoinOptions) => {
+      joined.push(options)
+      return conference.conference
+    }
+  }
+  const settings = new Settings(null)
+  settings.values.name = name
+  const app = new App(core, {}, settings)
+  app.boot()
+  render(AppView, { app })
+  flushSync()
+  return app
+}
+
+const shown = () => document.querySelector('main')?.dataset['screen']
+const find = (selector: string) => document.querySelector<HTMLElement>(selector)
+const click = (selector: string) => {
+  find(selector)!.click()
+  flushSync()
+}
+
+function enter(app: App): void {
+  app.join()
+  conference.say({ connection: { phase: 'joined' } })
+  conference.emit('connection', { phase: 'joined' })
+  flushSync()
+}
+
+describe('screens', () => {
+  test('welcome, and a typed name leads to its room', () => {
+    open('/')
+    expect(shown()).toBe('welcome')
+    const field = find('[data-field=room]') as HTMLInputElement
+    field.value = 'Team Sync'
+    field.dispatchEvent(new Event('input', { bubbles: true }))
+    field.form!.dispatchEvent(new Event('submit', { bubbles: true, cancelable: true }))
+    flushSync()
+    expect([location.pathname, shown()]).toEqual(['/team-sync', 'prejoin'])
+  })
+
+  test('prejoin opens both devices, joins with the name, and shows the meeting', () => {
+    open('/standup')
+    expect(shown()).toBe('prejoin')
+    expect(media.wanted).toEqual(['camera on', 'microphone on'])
+    click('[data-action=join]')
+    expect(shown()).toBe('connecting')
+    expect(joined[0]).toMatchObject({ room: 'standup', name: 'Ana' })
+    conference.emit('connection', { phase: 'joined' })
+    flushSync()
+    expect(shown()).toBe('meeting')
+  })
+
+  test('leaving ends devices and conference', () => {
+    enter(open('/standup'))
+    click('[data-action=leave]')
+    expect(shown()).toBe('ended')
+    expect([conference.left, media.disposed]).toEqual([true, true])
+    expect(page.getByRole('heading', { level: 1 }).textContent).toBe('You left standup')
+  })
+
+  test('cancelling returns to prejoin with the devices kept', () => {
+    open('/standup')
+    click('[data-action=join]')
+    click('[data-action=cancel]')
+    expect([shown(), conference.left, media.disposed]).toEqual(['prejoin', true, false])
+  })
+
+  test('removed by a moderator, with name and reason', () => {
+    const app = open('/standup')
+    enter(app)
+    app.meeting!.view = { ...app.meeting!.view, occupants: [person('pia', { name: 'Pia' })] }
+    conference.emit('connection', { phase: 'kicked', by: 'pia', reason: 'noise' })
+    flushSync()
+    expect(shown()).toBe('kicked')
+    expect(find('main')!.textContent).toContain('Pia removed you.')
+    expect(find('main')!.textContent).toContain('Reason: noise')
+  })
+
+  test('a failure says what happened and counts down', () => {
+    open('/standup')
+    click('[data-action=join]')
+    conference.emit('connection', { phase: 'failed', code: 'unreachable' })
+    flushSync()
+    expect(shown()).toBe('error')
+    expect(find('[data-countdown]')!.textContent).toMatch(/^Trying again in \d+ seconds$/)
+  })
+
+  test('a link that skips prejoin opens no device', () => {
+    open('/standup#config.prejoinConfig.enabled=false')
+    expect(shown()).toBe('connecting')
+    expect(media.wanted).toEqual([])
+  })
+
+  test('a browser without WebRTC is told so', () => {
+    Reflect.deleteProperty(globalThis, 'RTCPeerConnection')
+    open('/standup')
+    expect(find('main')!.textContent).toContain('This browser cannot hold a meeting')
+  })
+})
+
+describe('trouble with devices', () => {
+  test.each([
+    ['denied', 'Camera not allowed'],
+    ['missing', 'No camera found'],
+    ['busy', 'Camera in use'],
+    ['blocked', 'Camera blocked by your system']
+  ] as const)('%s has its own heading, and joining is still possible', (code, heading) => {
+    open('/standup')
+    media.say({ camera: { state: 'failed', track: null, deviceId: null, code } })
+    flushSync()
+    expect(page.getByRole('heading', { level: 3 }).textContent).toBe(heading)
+    const join = find('[data-action=join]') as HTMLButtonElement
+    expect([join.textContent?.trim(), join.disabled]).toEqual(['Join anyway', false])
+  })
+})
+
+describe('in the meeting', () => {
+  test('toggles keep one name and say whether they are pressed', () => {
+    enter(open('/standup'))
+    const mic = () => find('[data-action=mic]')!
+    expect([mic().textContent?.trim(), mic().getAttribute('aria-pressed')]).toEqual(['Microphone', 'false'])
+    media.say({ microphone: deviceOn })
+    flushSync()
+    expect([mic().textContent?.trim(), mic().getAttribute('aria-pressed')]).toEqual(['Microphone', 'true'])
+    expect(mic().getAttribute('aria-keyshortcuts')).toBe('M')
+  })
+
+  test('one tab stop in the toolbar', () => {
+    enter(open('/standup'))
+    expect(document.querySelectorAll('[role=toolbar] [tabindex="0"]')).toHaveLength(1)
+  })
+
+  test('a tile says who, and what is the matter', async () => {
+    enter(open('/standup'))
+    const bo = person('bo', { name: 'Bo', handRaisedAt: 1 })
+    conference.say({ occupants: [{ ...bo, audio: { ...bo.audio!, muted: true }, camera: null }] })
+    await frame()
+    flushSync()
+    const tile = find('[data-tile][data-id=bo]')!
+    expect(tile.getAttribute('aria-label')).toBe('Bo, microphone off, hand raised')
+    expect(tile.dataset).toMatchObject({ mic: 'off', cam: 'off', kind: 'camera', conn: 'good', hand: '1' })
+    expect(tile.querySelector('video')).toBeNull()
+  })
+
+  test('a message is text, whatever it holds', async () => {
+    enter(open('/standup'))
+    conference.say({ chat: [said('1', '<img src=x onerror=alert(1)> https://a.example')] })
+    await frame()
+    click('[data-action=chat]')
+    const message = find('[data-chat-message]')!
+    expect(message.textContent).toContain('<img src=x onerror=alert(1)>')
+    expect(message.querySelector('img')).toBeNull()
+    expect(message.querySelector('a')!.getAttribute('rel')).toBe('noopener noreferrer')
+  })
+
+  test('Enter sends, Shift and Enter does not', () => {
+    enter(open('/standup'))
+    click('[data-action=chat]')
+    const input = find('[data-chat-input]') as HTMLTextAreaElement
+    input.value = ' hello '
+    input.dispatchEvent(new Event('input', { bubbles: true }))
+    input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', shiftKey: true, bubbles: true, cancelable: true }))
+    expect(conference.sent).toEqual([])
+    input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }))
+    flushSync()
+    expect(conference.sent).toEqual(['hello'])
+    expect(input.value).toBe('')
+  })
+
+  test('a lost connection keeps the meeting and shows the bar', () => {
+    enter(open('/standup'))
+    conference.emit('connection', { phase: 'reconnecting', what: 'media', since: 0, attempt: 2 })
+    flushSync()
+    expect(shown()).toBe('meeting')
+    expect(find('[data-reconnecting]')!.textContent).toContain('Retrying, try 2.')
+    conference.emit('connection', { phase: 'joined' })
+    flushSync()
+    expect(find('[data-reconnecting]')).toBeNull()
+  })
+})
