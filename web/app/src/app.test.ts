@@ -171,6 +171,27 @@ describe('in the meeting', () => {
     expect(tile.querySelector('video')).toBeNull()
   })
 
+  test('news about a person does not restart their picture or their sound', async () => {
+    Object.assign(globalThis, { MediaStream: Object })
+    enter(open('/standup'))
+    const bo = person('bo')
+    const track = {} as MediaStreamTrack
+    const camera = { ...bo.camera!, track }
+    conference.say({ occupants: [{ ...bo, camera, audio: { ...bo.audio!, track } }] })
+    await frame()
+    flushSync()
+    const video = find('[data-id=bo] video') as HTMLVideoElement
+    const audio = find('audio') as HTMLAudioElement
+    const shown = [video.srcObject, audio.srcObject]
+    expect(shown).not.toContain(null)
+    conference.say({ occupants: [{ ...bo, camera: { ...camera }, audio: { ...bo.audio!, track, muted: true }, handRaisedAt: 5 }] })
+    await frame()
+    flushSync()
+    expect(find('[data-id=bo]')!.dataset['hand']).toBe('1')
+    expect([video.srcObject === shown[0], audio.srcObject === shown[1]]).toEqual([true, true])
+    expect(find('[data-id=bo] video')).toBe(video)
+  })
+
   test('a message is text, whatever it holds', async () => {
     enter(open('/standup'))
     conference.say({ chat: [said('1', '<img src=x onerror=alert(1)> https://a.example')] })

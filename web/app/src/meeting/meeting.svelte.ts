@@ -42,15 +42,18 @@ export class Meeting {
   #stop: (() => void)[] = []
   #pending: Snapshot | null = null
 
-  readonly self = $derived(ownTile(this.view.self))
-  readonly ownScreen = $derived(ownScreenTile(this.view.self))
-  readonly #remote = $derived(this.view.occupants.flatMap(tilesOf))
+  // Unchanged parts of a snapshot are the very same objects: whatever hangs on them stays as it is.
+  readonly #me = $derived(this.view.self)
+  readonly #occupants = $derived(this.view.occupants)
+  readonly self = $derived(ownTile(this.#me))
+  readonly ownScreen = $derived(ownScreenTile(this.#me))
+  readonly #remote = $derived(this.#occupants.flatMap(tilesOf))
   readonly tiles: readonly TileRecord[] = $derived([
     ...this.#remote,
     this.self,
     ...(this.ownScreen ? [this.ownScreen] : [])
   ])
-  readonly people = $derived(this.view.occupants.length + 1)
+  readonly people = $derived(this.#occupants.length + 1)
   readonly mode = $derived(this.#screens.length > 0 ? this.#choice.sharing : this.#choice.calm)
   readonly scene: Scene = $derived.by(() => {
     const scene = sceneFor(this.#sceneInput())
@@ -64,7 +67,7 @@ export class Meeting {
   })
   /** Raised hands, oldest first, as owners' ids. */
   readonly hands: readonly string[] = $derived(
-    [...this.view.occupants.map(one => [one.id, one.handRaisedAt] as const), [ownKey(this.view.self), this.view.self.handRaisedAt] as const]
+    [...this.#occupants.map(one => [one.id, one.handRaisedAt] as const), [ownKey(this.#me), this.#me.handRaisedAt] as const]
       .filter(([, at]) => at !== null)
       .toSorted((a, b) => a[1]! - b[1]!)
       .map(([id]) => id)
