@@ -48,8 +48,10 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn clear(&mut self) {
-        self.order.clear();
-        self.index.iter_mut().for_each(|e| *e = None);
+        // A sender can restart with every other packet: the cost is that of what was kept.
+        while !self.order.is_empty() {
+            self.forget_oldest();
+        }
         self.head = 0;
     }
 

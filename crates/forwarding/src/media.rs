@@ -164,14 +164,13 @@ impl Conference {
                 if starts {
                     source.missing.purge_before(number);
                 }
-                if source.missing.next_at().is_some() {
+                if !source.missing.is_empty() {
                     if !source.listed_missing {
                         source.listed_missing = true;
                         self.missing.push(original.source);
                     }
                     if previous.is_some_and(|p| number > p + 1) {
-                        self.timers.arm(Timer::Missing, now);
-                        self.ask_for_missing(now, sink);
+                        self.ask_owner(original.source, now, sink);
                     }
                 }
             }

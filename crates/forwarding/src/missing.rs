@@ -26,6 +26,8 @@ struct Gap {
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     gaps: VecDeque<Gap>,
+    /// Nothing is due before; no time when nothing was ever missing.
+    next_at: Option<Instant>,
 }
 
 impl Missing {
@@ -35,6 +37,9 @@ impl Missing {
         if gap >= MAX_GAP || self.gaps.len() + gap as usize > MAX_MISSING {
             self.gaps.clear();
             return;
+        }
+        if gap > 0 {
+            self.next_at = Some(now);
         }
         self.gaps.extend((previous + 1..number).map(|number| Gap {
             number,
@@ -64,8 +69,13 @@ impl Missing {
 
     /// Collects what is to be asked for now.
     pub(crate) fn due(&mut self, now: Instant, interval: Duration, out: &mut Vec<u16>) {
+        if self.next_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let mut next: Option<Instant> = None;
         self.gaps.retain_mut(|gap| {
             if now < gap.next_at {
+                next = Some(next.map_or(gap.next_at, |at| at.min(gap.next_at)));
                 return true;
             }
             if gap.tries == MAX_TRIES || now.saturating_duration_since(gap.since) >= GIVE_UP {
@@ -73,13 +83,20 @@ impl Missing {
             }
             gap.tries += 1;
             gap.next_at = now + interval;
+            next = Some(next.map_or(gap.next_at, |at| at.min(gap.next_at)));
             out.push(althing_rtp::seq::truncate(gap.number));
             true
         });
+        self.next_at = next;
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gaps.is_empty()
+    }
+
+    /// When to look for what is due, perhaps too early; nothing while nothing is missing.
     pub(crate) fn next_at(&self) -> Option<Instant> {
-        self.gaps.iter().map(|g| g.next_at).min()
+        self.next_at.filter(|_| !self.gaps.is_empty())
     }
 }
 

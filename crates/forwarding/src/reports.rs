@@ -8,7 +8,8 @@ use crate::timers::Timer;
 use althing_model::profile;
 use althing_rtp::rtcp::{self, Compound, Nack, ReportBlock, ReportBlocks, Rtcp, SenderInfo};
 use althing_rtp::{HeaderTemplate, rtx};
-use std::time::Instant;
+use smallvec::SmallVec;
+use std::time::{Duration, Instant};
 
 /// Packets of one compound that are looked at.
 const MAX_PACKETS: usize = 32;
@@ -17,6 +18,8 @@ const MAX_FIR: usize = 16;
 /// Numbers one NACK may name.
 const MAX_NACKED: usize = 200;
 const MAX_BLOCKS: usize = 31;
+/// Repeated requests of several sources wait this long for each other.
+const MISSING_PAUSE: Duration = Duration::from_millis(10);
 
 impl Conference {
     /// A decrypted RTCP packet of the endpoint.
@@ -181,34 +184,51 @@ impl Conference {
     /// Asks senders again for what is missing and due.
     pub(crate) fn ask_for_missing(&mut self, now: Instant, sink: &mut impl PacketSink) {
         let mut listed = std::mem::take(&mut self.missing);
+        let mut next: Option<Instant> = None;
         listed.retain(|&index| {
-            let source = &mut self.sources[index];
-            let rtt = self.endpoints[source.owner.index()].rtt;
-            self.numbers.clear();
-            source
-                .missing
-                .due(now, missing::interval(rtt), &mut self.numbers);
-            self.counters.nacked += self.numbers.len() as u64;
-            let mut rest = &self.numbers[..];
-            while !rest.is_empty() {
-                self.scratch.clear();
-                let media = source.ingress[0].ssrc;
-                let taken = rtcp::nack(&mut self.scratch, self.feedback.video, media, rest);
-                sink.rtcp(source.owner, &self.scratch);
-                rest = &rest[taken.max(1).min(rest.len())..];
+            let at = self.ask_for_due(index, now, sink);
+            match at {
+                Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
+                None => self.sources[index].listed_missing = false,
             }
-            match source.missing.next_at() {
-                Some(at) => {
-                    self.timers.arm(Timer::Missing, at);
-                    true
-                }
-                None => {
-                    source.listed_missing = false;
-                    false
-                }
-            }
+            at.is_some()
         });
         self.missing = listed;
+        if let Some(at) = next {
+            self.timers.arm(Timer::Missing, at.max(now + MISSING_PAUSE));
+        }
+    }
+
+    /// Asks the source's owner alone: it has just left something out.
+    pub(crate) fn ask_owner(&mut self, source: usize, now: Instant, sink: &mut impl PacketSink) {
+        if let Some(at) = self.ask_for_due(source, now, sink) {
+            self.timers.arm(Timer::Missing, at);
+        }
+    }
+
+    /// Returns when the next request is due.
+    fn ask_for_due(
+        &mut self,
+        source: usize,
+        now: Instant,
+        sink: &mut impl PacketSink,
+    ) -> Option<Instant> {
+        let source = &mut self.sources[source];
+        let rtt = self.endpoints[source.owner.index()].rtt;
+        self.numbers.clear();
+        source
+            .missing
+            .due(now, missing::interval(rtt), &mut self.numbers);
+        self.counters.nacked += self.numbers.len() as u64;
+        let mut rest = &self.numbers[..];
+        while !rest.is_empty() {
+            self.scratch.clear();
+            let media = source.ingress[0].ssrc;
+            let taken = rtcp::nack(&mut self.scratch, self.feedback.video, media, rest);
+            sink.rtcp(source.owner, &self.scratch);
+            rest = &rest[taken.max(1).min(rest.len())..];
+        }
+        source.missing.next_at()
     }
 
     /// Reports arrivals to senders (transport-cc).
@@ -238,7 +258,7 @@ impl Conference {
         let mut at = 0;
         while let Some(&(first, _)) = reporting.get(at) {
             let owner = self.sources[first].owner;
-            let mut blocks: Vec<ReportBlock> = Vec::new();
+            let mut blocks: SmallVec<[ReportBlock; MAX_BLOCKS]> = SmallVec::new();
             while let Some(&(source, encoding)) = reporting.get(at) {
                 let source = &mut self.sources[source];
                 if source.owner != owner || blocks.len() == MAX_BLOCKS {

@@ -1,6 +1,7 @@
 //! Who speaks: the detector of Volfin and Cohen on three time scales, as the stock bridge
 //! parameterises it (protocol 5 §7.5).
 
+use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
 /// Between two decisions.
@@ -138,7 +139,7 @@ pub(crate) fn decide<'a>(
     speakers: impl Iterator<Item = (usize, &'a mut Speaker)>,
     now: Instant,
 ) -> Option<usize> {
-    let mut scored: Vec<(usize, Scores)> = speakers
+    let mut scored: SmallVec<[(usize, Scores); 64]> = speakers
         .filter(|(_, s)| s.has_spoken())
         .map(|(k, s)| {
             s.decay(now);

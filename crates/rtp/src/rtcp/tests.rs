@@ -247,6 +247,21 @@ fn a_pause_needs_a_feedback_of_its_own() {
     assert_eq!(f.feedback_count, 1);
 }
 
+/// Each packet of a sender that counts down is late by a little.
+#[test]
+fn numbers_that_run_backwards_do_not_grow_a_feedback() {
+    let mut recorder = TransportCcRecorder::new();
+    for i in 0..500u16 {
+        recorder.record(0u16.wrapping_sub(i.wrapping_mul(64)), Duration::ZERO);
+    }
+    let mut packets = 0;
+    while recorder.is_pending() {
+        recorder.build(&mut Vec::new(), Ssrc(1), Ssrc(2));
+        packets += 1;
+    }
+    assert!(packets <= 8, "{packets} packets of feedback at once");
+}
+
 #[test]
 fn a_packet_late_by_a_little_is_still_reported() {
     let mut r = TransportCcRecorder::new();

@@ -231,7 +231,7 @@ impl TransportCcRecorder {
         let next = self.base.saturating_add(pending);
         let number = seq::extend(next, sequence);
         if let Some(late) = self.base.checked_sub(number).filter(|l| *l > 0) {
-            if late <= MAX_LATE {
+            if late <= MAX_LATE && pending <= MAX_JUMP {
                 for _ in 1..late {
                     self.arrivals.push_front(None);
                 }
