@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { flushSync } from 'svelte'
 import { cleanup, render, screen as page } from '@testing-library/svelte'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { JoinOptions } from '@althing/core'
 import { App } from './app.svelte.ts'
 import AppView from './App.svelte'
@@ -172,7 +172,12 @@ describe('in the meeting', () => {
   })
 
   test('news about a person does not restart their picture or their sound', async () => {
-    Object.assign(globalThis, { MediaStream: Object })
+    const { MediaStream } = globalThis
+    const streamOf = function Stream(): MediaStream {
+      return new MediaStream()
+    }
+    Object.assign(globalThis, { MediaStream: streamOf })
+    onTestFinished(() => void Object.assign(globalThis, { MediaStream }))
     enter(open('/standup'))
     const bo = person('bo')
     const track = {} as MediaStreamTrack
@@ -182,13 +187,13 @@ describe('in the meeting', () => {
     flushSync()
     const video = find('[data-id=bo] video') as HTMLVideoElement
     const audio = find('audio') as HTMLAudioElement
-    const shown = [video.srcObject, audio.srcObject]
-    expect(shown).not.toContain(null)
+    const before = [video.srcObject, audio.srcObject]
+    expect(before).not.toContain(null)
     conference.say({ occupants: [{ ...bo, camera: { ...camera }, audio: { ...bo.audio!, track, muted: true }, handRaisedAt: 5 }] })
     await frame()
     flushSync()
     expect(find('[data-id=bo]')!.dataset['hand']).toBe('1')
-    expect([video.srcObject === shown[0], audio.srcObject === shown[1]]).toEqual([true, true])
+    expect([video.srcObject === before[0], audio.srcObject === before[1]]).toEqual([true, true])
     expect(find('[data-id=bo] video')).toBe(video)
   })
 

@@ -65,6 +65,8 @@ export class Meeting {
     const from = this.view.chat.findIndex(message => message.id === this.#seen) + 1
     return this.view.chat.slice(from).filter(message => !message.own && !message.history).length
   })
+  /** Who is heard most right now; null in silence. */
+  readonly dominant = $derived(this.view.speaker && !this.view.speaker.silence ? this.view.speaker.id : null)
   /** Raised hands, oldest first, as owners' ids. */
   readonly hands: readonly string[] = $derived(
     [...this.#occupants.map(one => [one.id, one.handRaisedAt] as const), [ownKey(this.#me), this.#me.handRaisedAt] as const]
