@@ -17,12 +17,12 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = RECEIVERS)]
+#[divan::bench(args = RECEIVERS, sample_count = 1000)]
 fn audio(bencher: Bencher<'_, '_>, receivers: usize) {
     bench(bencher, Kind::Audio, receivers);
 }
 
-#[divan::bench(args = RECEIVERS)]
+#[divan::bench(args = RECEIVERS, sample_count = 1000)]
 fn video(bencher: Bencher<'_, '_>, receivers: usize) {
     bench(bencher, Kind::Video, receivers);
 }
