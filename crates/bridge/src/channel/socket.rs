@@ -21,6 +21,9 @@ const WRITE_BATCH: usize = 32;
 /// busiest honest sender (protocol 3 §5.6).
 const MESSAGES_PER_SECOND: f64 = 100.0;
 const MESSAGE_BURST: f64 = 200.0;
+/// A message counts once for each of these many bytes it has begun: what one client may have
+/// broadcast at once is far less than fills the outbox of another.
+const MESSAGE_BYTES: usize = 1024;
 
 /// Serves one accepted socket until either side ends it.
 pub(super) async fn run(websocket: WebSocket, channel: Arc<Channel>, service: Arc<Service>) {
@@ -98,7 +101,7 @@ impl Session<'_> {
             match frame {
                 Message::Text(text) => {
                     counters.received.fetch_add(1, Ordering::Relaxed);
-                    if allowance.spend(now) {
+                    if allowance.spend(now, text.len()) {
                         self.message(&text);
                     } else {
                         counters.overflowed.fetch_add(1, Ordering::Relaxed);
@@ -224,13 +227,14 @@ impl Allowance {
         }
     }
 
-    fn spend(&mut self, now: Instant) -> bool {
+    fn spend(&mut self, now: Instant, bytes: usize) -> bool {
         let gained = (now - self.at).as_secs_f64() * MESSAGES_PER_SECOND;
         self.tokens = (self.tokens + gained).min(MESSAGE_BURST);
         self.at = now;
-        let allowed = self.tokens >= 1.0;
+        let cost = bytes.div_ceil(MESSAGE_BYTES).max(1) as f64;
+        let allowed = self.tokens >= cost;
         if allowed {
-            self.tokens -= 1.0;
+            self.tokens -= cost;
         }
         allowed
     }
@@ -244,8 +248,17 @@ mod tests {
     fn a_chatty_client_is_slowed_down() {
         let start = Instant::now();
         let mut allowance = Allowance::new(start);
-        assert_eq!((0..300).filter(|_| allowance.spend(start)).count(), 200);
-        let later = start + Duration::from_millis(500);
-        assert_eq!((0..300).filter(|_| allowance.spend(later)).count(), 50);
+        let mut spent = |at, bytes| (0..300).filter(|_| allowance.spend(at, bytes)).count();
+        assert_eq!(spent(start, 1024), 200);
+        assert_eq!(spent(start + Duration::from_millis(500), 0), 50);
+    }
+
+    #[test]
+    fn long_messages_of_one_client_do_not_fill_the_outboxes_of_all() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        let spent = |_: &usize| allowance.spend(start, MAX_MESSAGE_BYTES);
+        let messages = (0..300).filter(spent).count();
+        assert!(messages >= 1 && messages * MAX_MESSAGE_BYTES <= 256 * 1024);
     }
 }

@@ -140,8 +140,9 @@ impl Thread {
                 }
             }
             let now = Instant::now();
-            self.receive(now);
-            self.handovers(now);
+            let mut handovers = HANDOVERS;
+            self.receive(now, &mut handovers);
+            handle_handovers(&mut self.state, &self.inlets, now, &mut handovers);
             let next = self.commands(now);
             self.state.handle_timeouts(now);
             self.state.finish_batch(now);
@@ -163,7 +164,9 @@ impl Thread {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    fn receive(&mut self, now: Instant) {
+    /// What other workers have said by the time datagrams were taken from a socket comes before
+    /// them: whose a path is was said before the client could answer on it.
+    fn receive(&mut self, now: Instant, handovers: &mut usize) {
         for (socket, readable) in self.sockets.iter().zip(&mut self.readable) {
             let mut errors = 0;
             for _ in 0..BATCHES {
@@ -173,6 +176,7 @@ impl Thread {
                 let state = &mut self.state;
                 match self.buffers.receive(socket) {
                     Ok(_) => {
+                        handle_handovers(state, &self.inlets, now, handovers);
                         let mut lost = 0;
                         self.buffers.each(
                             socket.bound,
@@ -194,15 +198,6 @@ impl Thread {
         }
     }
 
-    fn handovers(&mut self, now: Instant) {
-        for _ in 0..HANDOVERS {
-            let Ok(handover) = self.inlets.ring.try_recv() else {
-                return;
-            };
-            self.state.handle_handover(now, handover);
-        }
-    }
-
     fn commands(&mut self, now: Instant) -> Next {
         for _ in 0..COMMANDS {
             let Ok(command) = self.inlets.commands.try_recv() else {
@@ -218,6 +213,15 @@ impl Thread {
     fn publish(&mut self) {
         self.state.settle_counters();
         self.shared_counters.publish(&self.state.counters);
+    }
+}
+
+fn handle_handovers(state: &mut State, inlets: &Inlets, now: Instant, left: &mut usize) {
+    while *left > 0
+        && let Ok(handover) = inlets.ring.try_recv()
+    {
+        *left -= 1;
+        state.handle_handover(now, handover);
     }
 }
 

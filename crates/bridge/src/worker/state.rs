@@ -357,13 +357,14 @@ impl State {
                 break;
             }
         }
-        self.queue.flush();
+        // Before our own sending: they can begin meanwhile.
         while self.peers_to_wake != 0 {
             let peer = self.peers_to_wake.trailing_zeros() as usize;
             self.peers_to_wake &= self.peers_to_wake - 1;
             // See `WorkerHandle::wake`.
             self.shared.peers[peer].waker.wake().ok();
         }
+        self.queue.flush();
     }
 
     /// When the next timer is due.
