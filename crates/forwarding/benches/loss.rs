@@ -1,5 +1,6 @@
 //! One arriving packet while every tenth of every sender's is lost for good: what asking for the
-//! missing ones costs, and that a sender's loss does not cost more the more others lose.
+//! missing ones costs, and that a sender's loss does not cost more the more others lose. And one
+//! of a sender that leaves out as much as still counts as loss.
 //!
 //! `cargo bench -p althing-forwarding --bench loss`
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
@@ -41,10 +42,12 @@ struct Meeting {
     senders: Vec<EndpointKey>,
     now: Instant,
     step: u32,
+    /// The sequence number of a turn.
+    number: fn(u32) -> u32,
 }
 
 impl Meeting {
-    fn new(senders: usize) -> Self {
+    fn new(senders: usize, number: fn(u32) -> u32) -> Self {
         let feedback = FeedbackSources {
             audio: Ssrc(1),
             video: Ssrc(2),
@@ -84,6 +87,7 @@ impl Meeting {
             senders,
             now,
             step: 0,
+            number,
         };
         for _ in 0..100_000 {
             meeting.step();
@@ -96,8 +100,7 @@ impl Meeting {
         let (sender, turn) = (self.step % count, self.step / count);
         self.step += 1;
         self.now += SPACING / count;
-        // Nine arrive, then one does not.
-        let sequence = (turn + turn / 9) as u16;
+        let sequence = (self.number)(turn) as u16;
         let mut packet = [7; 100];
         let header = RtpHeader {
             marker: false,
@@ -120,6 +123,13 @@ impl Meeting {
 
 #[divan::bench(args = [1, 10, 50], sample_count = 300, sample_size = 100)]
 fn senders(bencher: Bencher<'_, '_>, senders: usize) {
-    let mut meeting = Meeting::new(senders);
+    // Nine arrive, then one does not.
+    let mut meeting = Meeting::new(senders, |turn| turn + turn / 9);
+    bencher.bench_local(|| meeting.step());
+}
+
+#[divan::bench(sample_count = 300, sample_size = 100)]
+fn jumps(bencher: Bencher<'_, '_>) {
+    let mut meeting = Meeting::new(1, |turn| turn * 3000);
     bencher.bench_local(|| meeting.step());
 }

@@ -103,9 +103,7 @@ impl Ingress {
         }
         self.suspect = None;
         if number > highest {
-            for n in highest + 1..=number {
-                self.set(n, false);
-            }
+            self.forget(highest + 1, number);
             self.highest = Some(number);
         } else if self.is_set(number) {
             return Arrival::Stale;
@@ -142,6 +140,23 @@ impl Ingress {
             // A pause or a new timestamp base is no jitter.
             if difference < f64::from(self.clock_rate) {
                 self.jitter += (difference - self.jitter) / 16.0;
+            }
+        }
+    }
+
+    /// Unmarks from `n` to `last`, a word at a time: a sender may jump with every packet.
+    fn forget(&mut self, mut n: u64, last: u64) {
+        if last - n >= BITS as u64 {
+            self.seen = [0; BITS / 64];
+            return;
+        }
+        while n <= last {
+            if n.is_multiple_of(64) && n + 63 <= last {
+                self.seen[(n % BITS as u64) as usize / 64] = 0;
+                n += 64;
+            } else {
+                self.set(n, false);
+                n += 1;
             }
         }
     }
@@ -239,6 +254,32 @@ mod tests {
             }
         );
         assert_eq!(i.arrived(11, 0, false, now), Arrival::Stale);
+    }
+
+    #[test]
+    fn what_was_jumped_over_may_still_come_once() {
+        for start in [0u16, 1, 63, 64] {
+            for gap in [1u16, 2, 62, 63, 64, 65, 127, 128, 129, 700, 1400] {
+                let (mut i, now) = stream();
+                // Every bit of the window has been set before.
+                for number in 0..=3000 + start {
+                    i.arrived(number, 0, false, now);
+                }
+                let before = 3000 + start;
+                i.arrived(before + gap, 0, false, now);
+                for late in 1..gap {
+                    let mut again = || i.arrived(before + late, 0, false, now);
+                    assert!(
+                        matches!(again(), Arrival::Fresh { .. }),
+                        "{start} {gap} {late}"
+                    );
+                    assert_eq!(again(), Arrival::Stale, "{start} {gap} {late}");
+                }
+                for old in [before, before - 1, before + gap] {
+                    assert_eq!(i.arrived(old, 0, false, now), Arrival::Stale);
+                }
+            }
+        }
     }
 
     #[test]
