@@ -16,11 +16,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # at_least WANTED ACTUAL: dotted versions.
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
 
-# Rust and Node may have been installed by bootstrap a moment ago, out of this shell's sight.
-if [ -d "${CARGO_HOME:-$HOME/.cargo}/bin" ]; then PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH; fi
-if [ -d "$ROOT/target/tools/bin" ]; then PATH=$ROOT/target/tools/bin:$PATH; fi
-if [ -d "$ROOT/target/tools/node/bin" ]; then PATH=$ROOT/target/tools/node/bin:$PATH; fi
-export PATH
+# Bootstrap, which a script starts after reading this, may put Rust, Node and tools there.
+export PATH=$ROOT/target/tools/node/bin:$ROOT/target/tools/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 
 RUST_FLOOR=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 NODE_FLOOR=20.19.0
