@@ -156,7 +156,8 @@ impl StreamCondition {
             ParseError::TooLong(_)
             | ParseError::TooDeep
             | ParseError::TooManyElements
-            | ParseError::TooManyAttributes => Self::PolicyViolation,
+            | ParseError::TooManyAttributes
+            | ParseError::TooMuchByPrefix => Self::PolicyViolation,
             ParseError::Restricted(_) => Self::RestrictedXml,
             ParseError::UnboundPrefix(_) => Self::BadNamespacePrefix,
             ParseError::DuplicateAttribute(_)

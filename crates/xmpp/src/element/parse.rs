@@ -3,6 +3,10 @@ use crate::ns::{self, Namespace};
 use rxml::{Parse as _, RawEvent, RawParser, RawQName, WithOptions as _};
 use std::borrow::Cow;
 
+/// How many times [`Limits::bytes`] the namespaces of one document may take when every element and
+/// attribute that needs its own is given it, as we write them: clients' documents stay far below 1.
+const MAX_EXPANSION: usize = 2;
+
 /// What one document may cost. The defaults fit the largest stanzas clients send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -57,6 +61,9 @@ pub enum ParseError {
     /// More attributes or declarations than [`Limits::attributes`].
     #[error("too many attributes")]
     TooManyAttributes,
+    /// Declared once and used often, its namespaces would be far longer written out than read.
+    #[error("too much is said by namespace prefixes")]
+    TooMuchByPrefix,
     /// XML declaration, DTD, processing instruction or comment.
     #[error("{0} not allowed")]
     Restricted(&'static str),
@@ -118,6 +125,8 @@ struct Builder<'a> {
     /// Declarations in scope: prefix, namespace, and how many elements were open around it.
     scope: Vec<(Option<String>, Namespace, usize)>,
     elements: usize,
+    /// Bytes of namespaces that were written out so far, see [`MAX_EXPANSION`].
+    expanded: usize,
     root: Option<Element>,
 }
 
@@ -129,6 +138,7 @@ impl<'a> Builder<'a> {
             head: None,
             scope: Vec::new(),
             elements: 0,
+            expanded: 0,
             root: None,
         }
     }
@@ -202,6 +212,13 @@ impl<'a> Builder<'a> {
         if matches!(ns.as_str(), ns::XML | ns::XMLNS) {
             return Err(ParseError::UnboundPrefix(ns.as_str().to_owned()));
         }
+        if self
+            .open
+            .last()
+            .is_none_or(|parent| parent.ns() != ns.as_str())
+        {
+            self.expand(&ns)?;
+        }
         let mut element = Element::new(String::from(local), ns);
         element.attrs.reserve(attributes.len());
         for ((prefix, local), value) in attributes {
@@ -212,6 +229,7 @@ impl<'a> Builder<'a> {
                 }
                 Some(prefix) => {
                     let ns = self.resolve(Some(prefix.as_str()))?;
+                    self.expand(&ns)?;
                     format!("{{{}}}{}", ns.as_str(), local.as_str()).into()
                 }
             };
@@ -221,6 +239,14 @@ impl<'a> Builder<'a> {
             element.attrs.push((key, value));
         }
         self.open.push(element);
+        Ok(())
+    }
+
+    fn expand(&mut self, ns: &Namespace) -> Result<(), ParseError> {
+        self.expanded = self.expanded.saturating_add(ns.as_str().len());
+        if self.expanded > self.limits.bytes.saturating_mul(MAX_EXPANSION) {
+            return Err(ParseError::TooMuchByPrefix);
+        }
         Ok(())
     }
 

@@ -123,6 +123,25 @@ fn limits_hold() {
     );
 }
 
+/// 250 KB that would be written out as 2 GB: one long namespace, used by a short prefix.
+#[test]
+fn a_long_namespace_is_not_repeated_for_thousands_of_elements() {
+    let long = "x".repeat(120_000);
+    for repeated in ["<a:b/>", "<b a:c='1'/>"] {
+        let xml = format!("<m xmlns:a='{long}'>{}</m>", repeated.repeat(10_000));
+        assert_eq!(read(&xml), Err(ParseError::TooMuchByPrefix), "{repeated}");
+    }
+    // Inside one another they need to be said once, and once is enough.
+    let nested = format!("<a:m xmlns:a='{long}'>{}</a:m>", "<a:b/>".repeat(10_000));
+    assert!(read(&nested).unwrap().to_xml().len() < 2 * nested.len());
+    // What clients write.
+    let usual = format!(
+        "<m xmlns='jabber:client' xmlns:j='urn:xmpp:jingle:apps:rtp:ssma:0'>{}</m>",
+        "<j:source ssrc='1'/>".repeat(4_000)
+    );
+    assert!(read(&usual).is_ok());
+}
+
 #[test]
 fn one_rendering_serves_every_receiver() {
     let stanza = read(
