@@ -24,7 +24,8 @@ impl CapsCache {
     /// Keeps an answer for others who announce the same hash, if the hash is really its own:
     /// else one client could say what all others can do.
     pub(crate) fn learn(&mut self, caps: &Caps, query: &Element) {
-        let proven = caps.hash == "sha-1" && verification(query) == caps.ver;
+        let proven =
+            caps.hash == "sha-1" && verification(query).is_some_and(|proof| proof == caps.ver);
         if proven && self.known.len() < MAX_KNOWN {
             self.known
                 .insert(caps.ver.clone(), ClientFeatures::from_query(query));
@@ -33,8 +34,10 @@ impl CapsCache {
 }
 
 /// The verification string of a disco#info answer (XEP-0115 §5.1), forms left out: Jitsi clients
-/// have none, and an answer with one is then merely asked for again.
-fn verification(query: &Element) -> String {
+/// have none, and an answer with one is then merely asked for again. `None` when it proves nothing:
+/// a `<` inside a part reads like the end of one, so one feature could pass for all of somebody
+/// else's (XEP-0115 §7).
+fn verification(query: &Element) -> Option<String> {
     let attr = |e: &Element, key: &str| e.attr(key).unwrap_or_default().to_owned();
     let mut identities: Vec<[String; 4]> = query
         .children()
@@ -55,6 +58,10 @@ fn verification(query: &Element) -> String {
         .filter_map(|c| c.attr("var"))
         .collect();
     features.sort_unstable();
+    let mut parts = identities.iter().flatten().map(String::as_str);
+    if parts.any(|part| part.contains('<')) || features.iter().any(|f| f.contains('<')) {
+        return None;
+    }
     let mut text = String::new();
     for identity in &identities {
         text.push_str(&identity.join("/"));
@@ -64,7 +71,7 @@ fn verification(query: &Element) -> String {
         text.push_str(feature);
         text.push('<');
     }
-    base64(&sha1(text.as_bytes()))
+    Some(base64(&sha1(text.as_bytes())))
 }
 
 /// SHA-1 (FIPS 180-4): nothing here rests on its strength but a cache, and XEP-0115 names it.
@@ -177,6 +184,37 @@ mod tests {
             &Limits::default(),
         )
         .unwrap();
-        assert_eq!(verification(&query), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+        assert_eq!(
+            verification(&query).as_deref(),
+            Some("QgayPKawpkPSDYmwT/WM94uAlu0=")
+        );
+    }
+
+    /// Whoever learnt from it would believe that nobody with this hash has any feature.
+    #[test]
+    fn one_feature_that_spells_out_all_of_anothers_proves_nothing() {
+        let query = |features: &[&str]| {
+            features.iter().fold(
+                Element::new("query", ns::DISCO_INFO).with_child(
+                    Element::new("identity", ns::DISCO_INFO)
+                        .with_attr("category", "client")
+                        .with_attr("type", "web"),
+                ),
+                |query, var| {
+                    query.with_child(Element::new("feature", ns::DISCO_INFO).with_attr("var", *var))
+                },
+            )
+        };
+        let honest = query(&["a", "b"]);
+        let caps = Caps {
+            node: "n".into(),
+            ver: verification(&honest).unwrap(),
+            hash: "sha-1".into(),
+        };
+        let mut cache = CapsCache::default();
+        cache.learn(&caps, &query(&["a<b"]));
+        assert_eq!(cache.get(&caps), None);
+        cache.learn(&caps, &honest);
+        assert!(cache.get(&caps).is_some());
     }
 }
