@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 /// The nickname of the focus; nobody else may have it.
 pub const FOCUS: &str = "focus";
 
+/// Nicknames that are not for occupants: the focus's, and the one in whose name bridges send, whose
+/// sources clients have known since their offer.
+pub(crate) const RESERVED: [&str; 2] = [FOCUS, "jvb"];
+
 /// The addresses one room answers to: the same room under several service names, each client
 /// seeing only the form it used (protocol 1 §1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Coming in and going out: checks, the welcome, elections, farewells.
 
-use crate::address::FOCUS;
+use crate::address::RESERVED;
 use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
 use crate::occupant::{Affiliation, Occupant};
 use crate::presence::{facts, relayed};
@@ -29,7 +29,7 @@ impl Refusal {
         match self {
             Self::Nick => (T::Cancel, C::NotAllowed, "Invalid resource"),
             Self::NickChange => (T::Cancel, C::NotAllowed, "a nickname cannot be changed"),
-            Self::Reserved => (T::Cancel, C::Conflict, "this nickname is the focus's"),
+            Self::Reserved => (T::Cancel, C::Conflict, "this nickname is reserved"),
             Self::Conflict => (T::Cancel, C::Conflict, "this nickname is in use"),
             Self::Full => (T::Cancel, C::ServiceUnavailable, "the room is full"),
             Self::NotJoined => (T::Cancel, C::ItemNotFound, "not in the room"),
@@ -109,7 +109,7 @@ impl Room {
 
     fn check_join(&self, sender: &Sender, nick: &str) -> Result<EndpointId, Refusal> {
         let id = EndpointId::new(nick).map_err(|_| Refusal::Nick)?;
-        if nick == FOCUS {
+        if RESERVED.contains(&nick) {
             return Err(Refusal::Reserved);
         }
         let holder = self.occupants.get(&id);

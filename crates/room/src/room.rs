@@ -64,7 +64,6 @@ pub enum Input {
         status: Option<String>,
     },
     /// The focus occupant's presence from now on: a `<presence>` whose children count.
-    /// The focus occupant's presence from now on: a `<presence>` whose children count.
     FocusPresence(Element),
     /// An IQ of the focus occupant for an occupant; the room writes the addresses.
     FocusIq {

@@ -292,6 +292,7 @@ fn joins_are_refused_in_the_forms_clients_know() {
     };
     assert_eq!(refused(&mut house, 2, "a-b"), "cancel/not-allowed");
     assert_eq!(refused(&mut house, 2, "focus"), "cancel/conflict");
+    assert_eq!(refused(&mut house, 2, "jvb"), "cancel/conflict");
     assert_eq!(refused(&mut house, 2, &nick(1)), "cancel/conflict");
     assert_eq!(
         refused(&mut house, 2, &nick(2)),
