@@ -1,5 +1,5 @@
 use crate::file;
-use crate::keys::{FILE_VARIABLE, KEYS, Key, PREFIX, SCRIPT_VARIABLES, is_section, nearest};
+use crate::keys::{FILE_VARIABLE, KEYS, Key, PREFIX, is_section, nearest};
 use crate::settings::Settings;
 use crate::value::Given;
 use std::ffi::{OsStr, OsString};
@@ -162,7 +162,6 @@ impl Loader {
             .iter()
             .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
             .filter(|(name, _)| name != FILE_VARIABLE)
-            .filter(|(name, _)| !SCRIPT_VARIABLES.iter().any(|theirs| name == theirs))
             .collect();
         ours.sort();
         for (name, value) in ours {
