@@ -367,7 +367,11 @@ impl Focus {
         }
     }
 
+    /// Whoever has left meanwhile cannot be answered.
     fn request(&mut self, at: At, from: &EndpointId, stanza: Element) {
+        if !self.members.contains_key(from) {
+            return;
+        }
         let set = IqType::of(&stanza) == Some(IqType::Set);
         let reply = match payload(&stanza) {
             Some(p) if set && p.is("jingle", ns::JINGLE) => {

@@ -850,6 +850,24 @@ fn random_operations_reach_the_depths() {
     assert!(told > 500, "only {told} source updates in 100 runs");
 }
 
+#[test]
+fn whoever_has_left_is_not_answered() {
+    let mut world = World::new(settings());
+    world.join("ann", Role::Participant);
+    world.join("bob", Role::Participant);
+    world.leave("ann");
+    for (kind, payload) in [
+        ("set", element("<error/>")),
+        ("get", Element::new("ping", ns::PING)),
+        ("get", Element::new("query", ns::DISCO_INFO)),
+        ("set", Element::new("jingle", ns::JINGLE)),
+    ] {
+        world.inbox("ann");
+        world.request("ann", kind, payload);
+        assert_eq!(world.inbox("ann"), [], "{kind}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_sequence_of_operations_keeps_the_invariants(
