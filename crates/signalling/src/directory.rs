@@ -1,14 +1,16 @@
 //! Which rooms there are on this node, and how their addresses are written.
 
+use crate::makers::Makers;
 use crate::metrics::Reason;
 use crate::room_task::{self, RoomInput};
-use crate::{Shared, clock};
+use crate::{Settings, Shared, clock};
 use althing_bus::Subscription;
 use althing_control::BridgeEvent;
 use althing_model::{ConferenceId, Entropy as _};
 use althing_room::RoomNames;
 use althing_xmpp::Jid;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
@@ -88,19 +90,30 @@ pub(crate) struct RoomHandle {
     conference: ConferenceId,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tables {
     rooms: HashMap<RoomKey, RoomHandle>,
     conferences: HashMap<ConferenceId, mpsc::Sender<RoomInput>>,
+    makers: Makers,
 }
 
 /// The rooms of this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directory {
     tables: Mutex<Tables>,
 }
 
 impl Directory {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            tables: Mutex::new(Tables {
+                rooms: HashMap::new(),
+                conferences: HashMap::new(),
+                makers: Makers::new(settings.rooms_per_second, settings.room_burst),
+            }),
+        }
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,7 +136,7 @@ impl Directory {
     }
 }
 
-/// Why a room was not made.
+/// Why a room was not made: the server, or this client's address, has as many as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyRooms;
 
@@ -131,24 +144,33 @@ pub(crate) struct TooManyRooms;
 pub(crate) async fn request_room(
     shared: &Arc<Shared>,
     key: RoomKey,
+    asked_by: IpAddr,
 ) -> Result<RoomHandle, TooManyRooms> {
-    let handle = find_or_make(shared, key.clone())?;
+    let handle = find_or_make(shared, key.clone(), asked_by)?;
     if handle.inputs.send(RoomInput::Requested).await.is_ok() {
         return Ok(handle);
     }
     // It ended between being found and being told; it is out of the directory by now.
-    let handle = find_or_make(shared, key)?;
+    let handle = find_or_make(shared, key, asked_by)?;
     handle.inputs.send(RoomInput::Requested).await.ok();
     Ok(handle)
 }
 
-fn find_or_make(shared: &Arc<Shared>, key: RoomKey) -> Result<RoomHandle, TooManyRooms> {
+fn find_or_make(
+    shared: &Arc<Shared>,
+    key: RoomKey,
+    asked_by: IpAddr,
+) -> Result<RoomHandle, TooManyRooms> {
     let mut tables = shared.directory.tables();
     if let Some(handle) = tables.rooms.get(&key).filter(|h| !h.inputs.is_closed()) {
         return Ok(handle.clone());
     }
     if tables.rooms.len() >= shared.settings.max_rooms || shared.stop_rooms.is_cancelled() {
         shared.metrics.refuse(Reason::Rooms);
+        return Err(TooManyRooms);
+    }
+    if !tables.makers.may_make(asked_by) {
+        shared.metrics.refuse(Reason::RoomRate);
         return Err(TooManyRooms);
     }
     let conference = ConferenceId::new(clock::OsEntropy.token(20))

@@ -102,7 +102,11 @@ async fn preflight() -> Response {
 }
 
 /// Protocol 1 §12.5.
-async fn conference_request(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+async fn conference_request(
+    State(shared): State<Arc<Shared>>,
+    Extension(info): Extension<ClientInfo>,
+    body: Bytes,
+) -> Response {
     let refuse = |status: StatusCode, text: &'static str| {
         shared.metrics.refuse(Reason::Request);
         (status, [ANY_ORIGIN], text).into_response()
@@ -115,7 +119,7 @@ async fn conference_request(State(shared): State<Arc<Shared>>, body: Bytes) -> R
         Ok(request) => request,
         Err(text) => return refuse(StatusCode::BAD_REQUEST, text),
     };
-    match directory::request_room(&shared, request.key).await {
+    match directory::request_room(&shared, request.key, info.address).await {
         Ok(_) => {
             let mut answer = serde_json::json!({
                 "room": request.room,

@@ -11,12 +11,14 @@
 //! may one day live on another node than its occupant's socket.
 //!
 //! **And when full?** A room's queue (1,024 inputs) makes its senders wait, and they stop reading
-//! their sockets. A session's queue (4,096 frames) makes nobody wait: a client that does not take
+//! their sockets. A session's queue (4,096 frames, 16 MiB) makes nobody wait: a client that does not take
 //! its frames is closed and counted. So no two queues wait for each other.
 
+mod bucket;
 mod clock;
 mod directory;
 mod door;
+mod makers;
 mod metrics;
 mod reader;
 mod room_task;
@@ -58,10 +60,16 @@ pub struct Settings {
     pub max_occupants: usize,
     /// The longest frame of a client, in bytes.
     pub max_frame_bytes: usize,
-    /// Stanzas a client may send per second in the long run; a faster one is read more slowly.
+    /// Stanzas a client may send per second in the long run; a faster one is read more slowly. Long
+    /// ones, and those for everybody in a room, count as several.
     pub stanzas_per_second: u32,
     /// Stanzas a client may send at once.
     pub stanza_burst: u32,
+    /// Rooms that clients of one address may make per second in the long run; one that nobody joins
+    /// lasts 15 s.
+    pub rooms_per_second: u32,
+    /// Rooms that clients of one address may make at once.
+    pub room_burst: u32,
     /// SSRCs one occupant may signal.
     pub max_ssrcs: usize,
     /// SSRC groups one occupant may signal.
@@ -83,6 +91,9 @@ impl Settings {
             max_frame_bytes: 256 * 1024,
             stanzas_per_second: 100,
             stanza_burst: 1_000,
+            // A school behind one address, all lessons beginning at eight.
+            rooms_per_second: 20,
+            room_burst: 1_000,
             max_ssrcs: 20,
             max_ssrc_groups: 20,
         }
@@ -143,7 +154,7 @@ impl Signalling {
             bus,
             metrics,
             sessions: Sessions::default(),
-            directory: Directory::default(),
+            directory: Directory::new(&settings),
             session_tasks,
             room_tasks,
             stop_sessions: CancellationToken::new(),

@@ -17,6 +17,8 @@ pub(crate) enum Reason {
     Sessions,
     /// As many rooms as allowed.
     Rooms,
+    /// As many rooms as one address may make.
+    RoomRate,
     /// The client broke a rule of the stream.
     Stream,
     /// The client sent something else than text.

@@ -1,5 +1,6 @@
 //! The reading half of a session: frames in, stanzas to whoever they are for.
 
+use crate::bucket::Bucket;
 use crate::clock::OsEntropy;
 use crate::directory::{self, RoomHandle, RoomKey, Target};
 use crate::metrics::Reason;
@@ -26,6 +27,11 @@ const SILENCE: Duration = Duration::from_secs(30);
 const LOGIN: Duration = Duration::from_secs(30);
 /// How many rooms one session may be in.
 const MAX_ROOMS: usize = 16;
+/// A frame counts as one stanza for each so many bytes begun: what it costs to read, to keep and to
+/// pass on grows with them.
+const BYTES_PER_TOKEN: usize = 4096;
+/// What a stanza for everybody in a room counts in addition.
+const BROADCAST_TOKENS: u32 = 3;
 
 pub(crate) struct Reader {
     shared: Arc<Shared>,
@@ -132,7 +138,8 @@ impl Reader {
     }
 
     async fn frame(&mut self, text: &str) {
-        if let Some(wait) = self.bucket.take() {
+        let tokens = 1 + text.len() / BYTES_PER_TOKEN;
+        if let Some(wait) = self.bucket.take(tokens.try_into().unwrap_or(u32::MAX)) {
             // Not reading is the refusal: the client's own socket fills up.
             tokio::time::sleep(wait).await;
         }
@@ -230,7 +237,8 @@ impl Reader {
                 return self.answer(&refuse(stanza, Condition::BadRequest, Some(text)));
             }
         };
-        let reply = match directory::request_room(&self.shared, request.key).await {
+        let made = directory::request_room(&self.shared, request.key, self.info.address).await;
+        let reply = match made {
             Ok(_) => services::conference_ready(stanza, &request.room, &self.shared.focus_jid),
             Err(directory::TooManyRooms) => refuse(
                 stanza,
@@ -244,7 +252,13 @@ impl Reader {
     async fn for_room(&mut self, key: RoomKey, jid: Jid, stanza: Element) {
         self.rooms.retain(|_, room| !room.inputs.is_closed());
         let known = self.rooms.get(&key).cloned();
-        let joins = Kind::of(&stanza) == Some(Kind::Presence) && stanza.attr("type").is_none();
+        let kind = Kind::of(&stanza);
+        let presence = kind == Some(Kind::Presence);
+        let joins = presence && stanza.attr("type").is_none();
+        let leaves = presence && stanza.attr("type") == Some("unavailable");
+        if kind != Some(Kind::Iq) {
+            self.bucket.take(BROADCAST_TOKENS);
+        }
         let room = match known {
             Some(room) => Some(room),
             None if joins && self.rooms.len() >= MAX_ROOMS => {
@@ -265,6 +279,8 @@ impl Reader {
         };
         if joins {
             self.rooms.insert(key, room.clone());
+        } else if leaves {
+            self.rooms.remove(&key);
         }
         let input = althing_room::Input::Stanza {
             sender: Sender {
@@ -280,53 +296,5 @@ impl Reader {
         {
             self.answer(&refusal);
         }
-    }
-}
-
-/// A token bucket: so many stanzas at once, so many per second in the long run.
-#[derive(Debug)]
-struct Bucket {
-    interval: Duration,
-    burst: Duration,
-    /// When the bucket would be full again.
-    full_at: Instant,
-}
-
-impl Bucket {
-    fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        Self {
-            interval,
-            burst: interval * burst.max(1),
-            full_at: Instant::now(),
-        }
-    }
-
-    /// Takes one token; how long to wait for it, if it is not there yet.
-    fn take(&mut self) -> Option<Duration> {
-        let now = Instant::now();
-        self.full_at = self.full_at.max(now) + self.interval;
-        let ahead = self.full_at - now;
-        (ahead > self.burst).then(|| ahead - self.burst)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_is_free_and_more_has_to_wait() {
-        let mut bucket = Bucket::new(10, 5);
-        for n in 0..5 {
-            assert_eq!(bucket.take(), None, "{n}");
-        }
-        assert_eq!(bucket.take(), Some(Duration::from_millis(100)));
-        assert_eq!(bucket.take(), Some(Duration::from_millis(200)));
-        tokio::time::advance(Duration::from_secs(10)).await;
-        for n in 0..5 {
-            assert_eq!(bucket.take(), None, "{n}");
-        }
-        assert!(bucket.take().is_some());
     }
 }

@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::metrics::Held;
 use crate::reader::Reader;
-use crate::sessions::{Outbox, Outgoing};
+use crate::sessions::{Frames, Outbox, Outgoing};
 use althing_model::{ClientInfo, SessionId};
 use althing_xmpp::session::{Session, SessionSettings};
 use axum::extract::ws::{Message, WebSocket};
@@ -12,7 +12,6 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 /// How often a client is pinged.
@@ -59,11 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>, info: ClientInfo, socket: WebSocket
     drop(held);
 }
 
-async fn write(
-    shared: &Shared,
-    mut sink: SplitSink<WebSocket, Message>,
-    mut frames: mpsc::Receiver<Outgoing>,
-) {
+async fn write(shared: &Shared, mut sink: SplitSink<WebSocket, Message>, mut frames: Frames) {
     let mut pings = tokio::time::interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is now, when a client such as gst-meet wants nothing but its stream.

@@ -2,7 +2,7 @@
 
 use crate::metrics::Metrics;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 /// How many frames wait for one client at most. A newcomer to a room of 1,000 is told of all
 /// others at once, and more may join meanwhile.
 pub(crate) const OUTBOX: usize = 4096;
+/// How many bytes wait for one client at most: those 4,096 frames when each is as long as presences
+/// are. Without it a client could have the server keep a gigabyte of answers to itself.
+const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the writing half of a session is told.
 #[derive(Debug)]
@@ -22,31 +25,76 @@ pub(crate) enum Outgoing {
     Close,
 }
 
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Self::Frame(text) => text.len(),
+            Self::Stanza(text) => text.len(),
+            Self::Close => 0,
+        }
+    }
+}
+
 /// The way to one client.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox {
     frames: mpsc::Sender<Outgoing>,
+    /// Bytes of what waits; shared texts count for everybody they wait for.
+    waiting: Arc<AtomicUsize>,
     /// Cancelled when the client did not take its frames.
     pub(crate) overflow: CancellationToken,
 }
 
+/// What waits for one client, for the writing half of its session.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    frames: mpsc::Receiver<Outgoing>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Frames {
+    pub(crate) async fn recv(&mut self) -> Option<Outgoing> {
+        let outgoing = self.frames.recv().await?;
+        self.waiting.fetch_sub(outgoing.len(), Ordering::Relaxed);
+        Some(outgoing)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
 impl Outbox {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Outgoing>) {
+    pub(crate) fn new() -> (Self, Frames) {
         let (frames, receiver) = mpsc::channel(OUTBOX);
+        let waiting = Arc::new(AtomicUsize::new(0));
         let outbox = Self {
             frames,
+            waiting: Arc::clone(&waiting),
             overflow: CancellationToken::new(),
         };
-        (outbox, receiver)
+        let frames = Frames {
+            frames: receiver,
+            waiting,
+        };
+        (outbox, frames)
     }
 
     /// Hands a frame over or, when the queue is full, gives the session up.
     pub(crate) fn push(&self, outgoing: Outgoing, metrics: &Metrics) {
-        if matches!(
-            self.frames.try_send(outgoing),
-            Err(mpsc::error::TrySendError::Full(_))
-        ) && !self.overflow.is_cancelled()
-        {
+        if self.overflow.is_cancelled() {
+            return;
+        }
+        let bytes = outgoing.len();
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        // A single frame longer than all is let through: it is the only one.
+        let fits = before == 0 || before.saturating_add(bytes) <= OUTBOX_BYTES;
+        let full = !fits
+            || matches!(
+                self.frames.try_send(outgoing),
+                Err(mpsc::error::TrySendError::Full(_))
+            );
+        if full && !self.overflow.is_cancelled() {
             self.overflow.cancel();
             metrics.queue_overflows.inc();
         }
@@ -98,5 +146,33 @@ impl Sessions {
         for outbox in numbers.filter_map(|number| outboxes.get(&number)) {
             outbox.overflow.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stanza(bytes: usize) -> Outgoing {
+        Outgoing::Stanza("x".repeat(bytes).into())
+    }
+
+    #[tokio::test]
+    async fn few_but_long_frames_fill_the_queue_too() {
+        let metrics = Metrics::default();
+        let (outbox, mut frames) = Outbox::new();
+        // What is taken does not count, however much it is in all.
+        for _ in 0..100 {
+            outbox.push(stanza(1 << 20), &metrics);
+            assert!(frames.recv().await.is_some());
+        }
+        for _ in 0..OUTBOX_BYTES >> 20 {
+            outbox.push(stanza(1 << 20), &metrics);
+        }
+        assert!(!outbox.overflow.is_cancelled());
+        outbox.push(stanza(1), &metrics);
+        outbox.push(stanza(1), &metrics);
+        assert!(outbox.overflow.is_cancelled());
+        assert_eq!(metrics.queue_overflows.get(), 1);
     }
 }

@@ -120,6 +120,54 @@ async fn there_is_an_end_to_what_one_server_takes() {
     assert_eq!(status, 503);
 }
 
+/// Nobody joins them: without a limit of its own one client would use up the whole server's.
+#[tokio::test]
+async fn one_address_cannot_make_room_after_room() {
+    let house = House::start_with(|settings| {
+        settings.room_burst = 3;
+        settings.rooms_per_second = 1;
+    })
+    .await;
+    let mut made = 0;
+    for n in 0..10 {
+        let body = format!(r#"{{"room":"r{n}@muc.meet.jitsi"}}"#);
+        let (status, ..) = house.http("POST", "/conference-request/v1", &body).await;
+        assert!(matches!(status, 200 | 503), "{status}");
+        made += i64::from(status == 200);
+    }
+    assert!((3..10).contains(&made), "{made}");
+    house.until_metric("rooms", made).await;
+    // A room that is there already is nobody's to refuse.
+    let (status, ..) = house
+        .http(
+            "POST",
+            "/conference-request/v1",
+            r#"{"room":"r0@muc.meet.jitsi"}"#,
+        )
+        .await;
+    assert_eq!(status, 200);
+}
+
+/// It is not the number of rooms a session has ever been in that counts.
+#[tokio::test]
+async fn one_session_may_go_through_many_rooms() {
+    let house = House::start().await;
+    let (mut host, _) = house.joined("r0@muc.meet.jitsi").await;
+    let mut guests = Vec::new();
+    for n in 1..20 {
+        // Somebody else keeps each room open.
+        let room = format!("r{n}@muc.meet.jitsi");
+        guests.push(house.joined(&room).await.0);
+        host.join(&room).await;
+        let nick = host.nick.clone();
+        host.send(format!(
+            r#"<presence xmlns="jabber:client" type="unavailable" to="{room}/{nick}"/>"#
+        ))
+        .await;
+        host.until(|e| e.attr("type") == Some("unavailable")).await;
+    }
+}
+
 /// It joins a room where much is said and takes nothing of it.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_and_counted() {
