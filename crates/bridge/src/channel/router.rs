@@ -16,6 +16,10 @@ use tokio_util::task::TaskTracker;
 /// that one somewhat too long costs only itself.
 const MAX_FRAME_BYTES: usize = 256 * 1024;
 
+/// What each socket reads and writes at once, in bytes. The library's own 128 KiB are held for as
+/// long as a channel is open, by every participant.
+const SOCKET_BUFFER: usize = 16 * 1024;
+
 /// What every socket of this bridge needs.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -56,6 +60,8 @@ async fn upgrade(
         Ok(upgrade) => upgrade
             .max_frame_size(MAX_FRAME_BYTES)
             .max_message_size(MAX_FRAME_BYTES)
+            .read_buffer_size(SOCKET_BUFFER)
+            .write_buffer_size(SOCKET_BUFFER)
             .on_upgrade(move |websocket| {
                 let tasks = service.tasks.clone();
                 tasks.track_future(socket::run(websocket, channel, service))
