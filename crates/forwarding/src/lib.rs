@@ -22,6 +22,7 @@ mod allocation;
 mod bucket;
 mod conference;
 mod endpoint;
+mod frame_ids;
 mod hash;
 mod hidden;
 mod history;

@@ -1,6 +1,7 @@
 //! The way of one media packet: from its sender to everybody who wants it.
 
 use crate::conference::{Conference, Payload};
+use crate::frame_ids::{FrameIds, PREFIX};
 use crate::ingress::Arrival;
 use crate::keyframes::Requests;
 use crate::outlet::{Numbers, Verdict};
@@ -248,12 +249,21 @@ impl Conference {
                 .history
                 .push(number, header.bytes(), original.body, now);
         }
+        let ids = FrameIds::of(
+            original.payload.codec,
+            original.body,
+            original.packet.extension(extension::DEPENDENCY_DESCRIPTOR),
+        );
         let numbers = Numbers {
             number,
             timestamp: original.packet.timestamp(),
             starts,
             epoch: source.epoch,
+            ids,
         };
+        // Whether the shared header carries somebody's rewritten frame number.
+        let mut renumbered = false;
+        let mut prefix = [0; PREFIX];
         let size = (header.bytes().len() + original.body.len()) as u64;
         let may_ask = source.requests.ready(now);
         let mut asks = false;
@@ -272,11 +282,19 @@ impl Conference {
                         endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
                         header.set_transport_cc(endpoint.transport_cc);
                     }
+                    if let Some(frame) = outlet.frames.frame_number(ids)
+                        && (renumbered || outlet.frames.renumbers_frames())
+                    {
+                        header.set_frame_number(extension::DEPENDENCY_DESCRIPTOR, frame);
+                        renumbered = true;
+                    }
+                    let replaced = outlet.frames.prefix(ids, original.body, &mut prefix);
                     outlet.count(original.body.len());
                     endpoint.counters.rtp_sent += 1;
                     endpoint.counters.rtp_sent_bytes += size;
                     self.counters.rtp_sent += 1;
-                    sink.rtp(endpoint.key, header.bytes(), [original.body, &[]]);
+                    let payload = [&prefix[..replaced], &original.body[replaced..]];
+                    sink.rtp(endpoint.key, header.bytes(), payload);
                 }
                 Verdict::NeedsKeyframe => {
                     if may_ask && outlet.requester.may_ask(now) {

@@ -4,6 +4,7 @@
 //! making, timestamps that never go back. An outlet outlives its mappings, and its numbers go on:
 //! the pair of SSRC and sequence number is a nonce of the encryption below.
 
+use crate::frame_ids::{FrameIds, FrameShift};
 use crate::keyframes::Requester;
 use althing_model::{MediaKind, SourceName, Ssrc};
 use althing_rtp::seq;
@@ -43,6 +44,8 @@ pub(crate) struct Numbers {
     pub(crate) starts: bool,
     /// Grows when numbers before lose their meaning.
     pub(crate) epoch: u32,
+    /// Which frame it belongs to.
+    pub(crate) ids: FrameIds,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub(crate) struct Outlet {
     first: u64,
     sequence_offset: u64,
     timestamp_offset: u32,
+    /// How frame numbers inside the packets are rewritten.
+    pub(crate) frames: FrameShift,
     last_sequence: u64,
     last_timestamp: u32,
     last_sent: Option<Instant>,
@@ -118,6 +123,7 @@ impl Outlet {
             first: 0,
             sequence_offset: 0,
             timestamp_offset: 0,
+            frames: FrameShift::NONE,
             last_sequence: start as u64 | 0x1_0000,
             last_timestamp: 0,
             last_sent: None,
@@ -163,6 +169,7 @@ impl Outlet {
             self.last_sequence = sequence;
             self.last_timestamp = timestamp;
             self.last_sent = Some(now);
+            self.frames.sent(n.ids);
         }
         Verdict::Send {
             sequence: seq::truncate(sequence),
@@ -175,6 +182,7 @@ impl Outlet {
         self.epoch = n.epoch;
         self.requester.satisfied();
         self.first = n.number;
+        self.frames.begin(n.ids);
         self.sequence_offset = (self.last_sequence + 1).wrapping_sub(n.number);
         if let Some(at) = self.last_sent {
             let elapsed = now.saturating_duration_since(at).as_secs_f64();

@@ -2,6 +2,7 @@
 //! go on, rewritten.
 
 use crate::conference::Conference;
+use crate::frame_ids::{FrameIds, PREFIX};
 use crate::missing;
 use crate::settings::{EndpointKey, PacketSink};
 use crate::timers::Timer;
@@ -152,8 +153,10 @@ impl Conference {
             let Some(mut header) = HeaderTemplate::from_header(kept.header, transport_cc) else {
                 continue;
             };
-            let rtx_type = self.payloads[usize::from(header.payload_type() & 0x7f)];
-            let Some(rtx_type) = rtx_type.and_then(|p| p.rtx) else {
+            let Some(payload) = self.payloads[usize::from(header.payload_type() & 0x7f)] else {
+                continue;
+            };
+            let Some(rtx_type) = payload.rtx else {
                 continue;
             };
             if !outlet.may_resend(number, endpoint.rtt, now) {
@@ -167,6 +170,20 @@ impl Conference {
                 endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
                 header.set_transport_cc(endpoint.transport_cc);
             }
+            let ids = FrameIds::of(
+                payload.codec,
+                kept.payload,
+                header.extension(profile::extension::DEPENDENCY_DESCRIPTOR),
+            );
+            if let Some(frame) = outlet.frames.frame_number(ids) {
+                header.set_frame_number(profile::extension::DEPENDENCY_DESCRIPTOR, frame);
+            }
+            // The original sequence number, then the payload as it was sent.
+            let mut changed = [0; PREFIX];
+            let replaced = outlet.frames.prefix(ids, kept.payload, &mut changed);
+            let mut prefix = [0; 2 + PREFIX];
+            prefix[..2].copy_from_slice(&rtx::prefix(sequence));
+            prefix[2..].copy_from_slice(&changed);
             let size = (header.bytes().len() + 2 + kept.payload.len()) as u64;
             endpoint.counters.rtp_sent += 1;
             endpoint.counters.rtp_sent_bytes += size;
@@ -176,7 +193,7 @@ impl Conference {
             sink.rtp(
                 endpoint.key,
                 header.bytes(),
-                [&rtx::prefix(sequence), kept.payload],
+                [&prefix[..2 + replaced], &kept.payload[replaced..]],
             );
         }
     }

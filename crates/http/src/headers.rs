@@ -9,7 +9,7 @@ const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-poli
 const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), \
     speaker-selection=(self), screen-wake-lock=(self), autoplay=(self), fullscreen=(self), \
     picture-in-picture=(self), clipboard-write=(self), geolocation=(), midi=(), payment=(), \
-    usb=(), serial=(), bluetooth=(), hid=(), browsing-topics=()";
+    usb=(), serial=(), hid=(), browsing-topics=()";
 
 /// Puts what every answer carries; what a handler has set itself stays.
 pub(crate) fn common(headers: &mut HeaderMap) {

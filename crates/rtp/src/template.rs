@@ -169,6 +169,25 @@ impl HeaderTemplate {
         self.set(8, ssrc.0.to_be_bytes());
     }
 
+    /// The value of an extension as it stands in the header.
+    #[must_use]
+    pub fn extension(&self, id: u8) -> Option<&[u8]> {
+        RtpPacket::parse(self.bytes()).ok()?.extension(id)
+    }
+
+    /// Sets the frame number of a dependency descriptor (its second and third byte), where the
+    /// header has one under `id`.
+    pub fn set_frame_number(&mut self, id: u8, frame: u16) {
+        let Some(value) = self.extension(id).filter(|v| v.len() >= 3) else {
+            return;
+        };
+        let at = value
+            .as_ptr()
+            .addr()
+            .wrapping_sub(self.bytes.as_ptr().addr());
+        self.set(at.wrapping_add(1), frame.to_be_bytes());
+    }
+
     /// Sets the transport-cc number, where there is a place for one.
     pub fn set_transport_cc(&mut self, number: u16) {
         if let Some(at) = self.transport_cc_at {

@@ -13,6 +13,7 @@ const fn packet(number: u64, timestamp: u32, starts: bool) -> Numbers {
         timestamp,
         starts,
         epoch: 0,
+        ids: FrameIds::NONE,
     }
 }
 

@@ -1,0 +1,258 @@
+//! Frame numbers inside packets, made continuous across what an SSRC carries in turn.
+//!
+//! A decoder's frame buffer refuses frames that are numbered before one it has decoded, keyframes
+//! included, however new their timestamps (seen with Chromium 156). So when another source comes
+//! onto an SSRC, its picture ids (VP8, VP9), its TL0PICIDX and its frame numbers (dependency
+//! descriptor) go on where the last source's ended.
+
+use althing_model::profile::Codec;
+
+/// Payload bytes that may change: both descriptors have their numbers within these.
+pub(crate) const PREFIX: usize = 6;
+const PICTURES: u16 = 0x7fff;
+
+/// Where one packet says which frame it belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FrameIds {
+    /// Offset in the payload, and value, of a 15-bit picture id. The 7-bit form is not rewritten:
+    /// browsers do not use it.
+    picture: Option<(usize, u16)>,
+    /// Offset in the payload, and value.
+    tl0: Option<(usize, u8)>,
+    /// The dependency descriptor's frame number.
+    frame: Option<u16>,
+}
+
+impl FrameIds {
+    /// A packet without any.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self {
+        picture: None,
+        tl0: None,
+        frame: None,
+    };
+
+    /// Reads the numbers of a packet (RFC 7741 §4.2, RFC 9628 §4.2, AV1 RTP §A.8.2).
+    pub(crate) fn of(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Self {
+        let mut ids = match codec {
+            Codec::Vp8 => Self::vp8(payload),
+            Codec::Vp9 => Self::vp9(payload),
+            Codec::Opus | Codec::TelephoneEvent | Codec::Av1 | Codec::H264 => Self::default(),
+        };
+        if let Some(&[_, high, low, ..]) = descriptor {
+            ids.frame = Some(u16::from_be_bytes([high, low]));
+        }
+        ids
+    }
+
+    fn vp8(payload: &[u8]) -> Self {
+        let (Some(&first), Some(&extension)) = (payload.first(), payload.get(1)) else {
+            return Self::default();
+        };
+        if first & 0x80 == 0 {
+            return Self::default();
+        }
+        let mut at = 2;
+        let picture = (extension & 0x80 != 0)
+            .then(|| picture(payload, &mut at))
+            .flatten();
+        let tl0 = (extension & 0x40 != 0)
+            .then(|| payload.get(at).map(|&value| (at, value)))
+            .flatten();
+        Self {
+            picture,
+            tl0,
+            frame: None,
+        }
+    }
+
+    fn vp9(payload: &[u8]) -> Self {
+        let Some(&first) = payload.first() else {
+            return Self::default();
+        };
+        let mut at = 1;
+        let picture = (first & 0x80 != 0)
+            .then(|| picture(payload, &mut at))
+            .flatten();
+        // Layer indices, and TL0PICIDX behind them unless in flexible mode.
+        let tl0 = (first & 0x20 != 0 && first & 0x10 == 0)
+            .then(|| payload.get(at + 1).map(|&value| (at + 1, value)))
+            .flatten();
+        Self {
+            picture,
+            tl0,
+            frame: None,
+        }
+    }
+}
+
+/// Reads a picture id at `at` and moves past it.
+fn picture(payload: &[u8], at: &mut usize) -> Option<(usize, u16)> {
+    let start = *at;
+    let high = *payload.get(start)?;
+    if high & 0x80 == 0 {
+        *at += 1;
+        return None;
+    }
+    *at += 2;
+    let low = *payload.get(start + 1)?;
+    Some((start, u16::from_be_bytes([high & 0x7f, low])))
+}
+
+/// What is added to the numbers of the source now on an SSRC, and the last numbers sent there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FrameShift {
+    picture: u16,
+    tl0: u8,
+    frame: u16,
+    last_picture: Option<u16>,
+    last_tl0: Option<u8>,
+    last_frame: Option<u16>,
+}
+
+impl FrameShift {
+    /// Nothing was sent yet.
+    pub(crate) const NONE: Self = Self {
+        picture: 0,
+        tl0: 0,
+        frame: 0,
+        last_picture: None,
+        last_tl0: None,
+        last_frame: None,
+    };
+
+    /// Another source begins with this packet.
+    pub(crate) fn begin(&mut self, ids: FrameIds) {
+        self.picture = match (self.last_picture, ids.picture) {
+            (Some(last), Some((_, new))) => last.wrapping_add(1).wrapping_sub(new) & PICTURES,
+            _ => 0,
+        };
+        self.tl0 = match (self.last_tl0, ids.tl0) {
+            (Some(last), Some((_, new))) => last.wrapping_add(1).wrapping_sub(new),
+            _ => 0,
+        };
+        self.frame = match (self.last_frame, ids.frame) {
+            (Some(last), Some(new)) => last.wrapping_add(1).wrapping_sub(new),
+            _ => 0,
+        };
+    }
+
+    /// The newest packet so far was sent.
+    pub(crate) fn sent(&mut self, ids: FrameIds) {
+        if let Some((_, value)) = ids.picture {
+            self.last_picture = Some(value.wrapping_add(self.picture) & PICTURES);
+        }
+        if let Some((_, value)) = ids.tl0 {
+            self.last_tl0 = Some(value.wrapping_add(self.tl0));
+        }
+        if ids.frame.is_some() {
+            self.last_frame = self.frame_number(ids);
+        }
+    }
+
+    /// Writes the changed beginning of the payload; returns how many bytes it replaces, 0 when
+    /// nothing changes.
+    pub(crate) fn prefix(&self, ids: FrameIds, payload: &[u8], out: &mut [u8; PREFIX]) -> usize {
+        if self.picture == 0 && self.tl0 == 0 {
+            return 0;
+        }
+        let length = payload.len().min(PREFIX);
+        out[..length].copy_from_slice(&payload[..length]);
+        if let Some((at, value)) = ids.picture {
+            let value = (value.wrapping_add(self.picture) & PICTURES) | 0x8000;
+            out[at..at + 2].copy_from_slice(&value.to_be_bytes());
+        }
+        if let Some((at, value)) = ids.tl0 {
+            out[at] = value.wrapping_add(self.tl0);
+        }
+        length
+    }
+
+    /// Whether frame numbers of descriptors change at all.
+    pub(crate) const fn renumbers_frames(&self) -> bool {
+        self.frame != 0
+    }
+
+    /// The frame number the receiver is to see, if the packet has one.
+    pub(crate) fn frame_number(&self, ids: FrameIds) -> Option<u16> {
+        ids.frame.map(|frame| frame.wrapping_add(self.frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// VP8 with a 15-bit picture id and TL0PICIDX.
+    fn vp8(picture: u16, tl0: u8) -> Vec<u8> {
+        let [high, low] = (picture | 0x8000).to_be_bytes();
+        vec![0x90, 0xe0, high, low, tl0, 0x20, 0x10, 0x02]
+    }
+
+    fn rewritten(shift: &FrameShift, payload: &[u8]) -> Vec<u8> {
+        let mut prefix = [0; PREFIX];
+        let ids = FrameIds::of(Codec::Vp8, payload, None);
+        let replaced = shift.prefix(ids, payload, &mut prefix);
+        [&prefix[..replaced], &payload[replaced..]].concat()
+    }
+
+    #[test]
+    fn the_next_source_goes_on_where_the_last_one_ended() {
+        let mut shift = FrameShift::default();
+        for (picture, tl0) in [(0x7ffe, 254), (0x7fff, 255)] {
+            let payload = vp8(picture, tl0);
+            assert_eq!(
+                rewritten(&shift, &payload),
+                payload,
+                "the first source is left alone"
+            );
+            shift.sent(FrameIds::of(Codec::Vp8, &payload, None));
+        }
+        let other = vp8(77, 9);
+        shift.begin(FrameIds::of(Codec::Vp8, &other, None));
+        assert_eq!(rewritten(&shift, &other), vp8(0, 0));
+        assert_eq!(rewritten(&shift, &vp8(78, 10)), vp8(1, 1));
+    }
+
+    #[test]
+    fn vp9_numbers_are_found_with_and_without_flexible_mode() {
+        let flexible = [0b1011_0000, 0x92, 0x34, 0x10];
+        let ids = FrameIds::of(Codec::Vp9, &flexible, None);
+        assert_eq!((ids.picture, ids.tl0), (Some((1, 0x1234)), None));
+        let plain = [0b1010_0000, 0x92, 0x34, 0x10, 7];
+        let ids = FrameIds::of(Codec::Vp9, &plain, None);
+        assert_eq!((ids.picture, ids.tl0), (Some((1, 0x1234)), Some((4, 7))));
+    }
+
+    #[test]
+    fn truncated_descriptors_have_no_numbers() {
+        let whole = vp8(5, 5);
+        for codec in [Codec::Vp8, Codec::Vp9] {
+            for length in 0..whole.len() {
+                let ids = FrameIds::of(codec, &whole[..length], Some(&[0; 2]));
+                assert_eq!(ids.frame, None);
+                let mut shift = FrameShift {
+                    picture: 3,
+                    tl0: 3,
+                    ..FrameShift::default()
+                };
+                shift.sent(ids);
+                let mut prefix = [0; PREFIX];
+                assert!(shift.prefix(ids, &whole[..length], &mut prefix) <= length);
+            }
+        }
+    }
+
+    #[test]
+    fn frame_numbers_of_a_descriptor_go_on_too() {
+        let mut shift = FrameShift::default();
+        let ids = |frame: u16| {
+            let [high, low] = frame.to_be_bytes();
+            FrameIds::of(Codec::Av1, &[], Some(&[0x80, high, low]))
+        };
+        shift.sent(ids(65_535));
+        shift.begin(ids(40));
+        assert_eq!(shift.frame_number(ids(40)), Some(0));
+        assert_eq!(shift.frame_number(ids(41)), Some(1));
+    }
+}
