@@ -32,6 +32,11 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// The directory holds something else and is open to others: closing it to them might break
+    /// what they do there.
+    #[error("{} is not a data directory: it holds other things, and others may enter it; name one \
+        of Althing's own with --data", .0.display())]
+    NotOurs(PathBuf),
     /// A file name that would leave the directory, or is the lock's.
     #[error("{0:?} is not a file name inside the data directory")]
     Name(String),
@@ -65,12 +70,15 @@ pub struct DataDir {
 impl DataDir {
     /// Creates the directory (and its parents) if need be, makes it private and locks it.
     ///
-    /// A directory that others may enter is tightened to 0700, with a warning in the log.
+    /// A directory that others may enter is tightened to 0700, with a warning in the log, if it is
+    /// empty or has been ours before: `--data /tmp`, said by root, must not close `/tmp`.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process holds it; [`StoreError::Io`] when it cannot be
-    /// made, or belongs to somebody else.
+    /// [`StoreError::InUse`] when another process holds it; [`StoreError::NotOurs`] when it is open
+    /// to others and has other things in it; [`StoreError::Io`] when it cannot be made, or belongs
+    /// to somebody else.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        refuse_foreign(path)?;
         create_private(path)?;
         let lock = lock(path)?;
         Ok(Self {
@@ -154,6 +162,21 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    let lax =
+        std::fs::metadata(path).is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o077 != 0);
+    if !lax || path.join(LOCK).exists() {
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(path).map_err(failed("read", path))?;
+    // A disk of its own has this in it from the beginning.
+    let foreign = entries.any(|entry| !entry.is_ok_and(|e| e.file_name() == "lost+found"));
+    if foreign {
+        return Err(StoreError::NotOurs(path.to_owned()));
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path) -> Result<(), StoreError> {
@@ -241,6 +264,25 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         let _data = DataDir::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+    }
+
+    #[test]
+    fn somebody_elses_directory_is_not_closed_to_them() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("shared");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("theirs"), b"").unwrap();
+        let lax = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        lax(0o1777);
+        let error = DataDir::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::NotOurs(_)), "{error}");
+        assert_eq!(mode(&path), 0o1777);
+        // Private, it is taken; from then on it is ours, and closed again when somebody opens it.
+        lax(0o700);
+        drop(DataDir::open(&path).unwrap());
+        lax(0o755);
+        drop(DataDir::open(&path).unwrap());
         assert_eq!(mode(&path), 0o700);
     }
 
