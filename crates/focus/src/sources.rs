@@ -58,6 +58,10 @@ impl SourceMap {
         if may_send == MediaKinds::NONE && !raw.sources.is_empty() {
             return Err(Refusal::Visitor);
         }
+        // Each is an SSRC; so many that they cannot all be had are not even looked at.
+        if raw.sources.len() > limits.ssrcs {
+            return Err(Refusal::SsrcLimit(limits.ssrcs));
+        }
         for ssrc in raw.sources.iter().map(|s| s.ssrc) {
             let ours = ssrc == self.feedback.audio || ssrc == self.feedback.video;
             if ours || self.owners.contains_key(&ssrc) {
