@@ -4,7 +4,7 @@ use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds};
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Local addresses one endpoint is reached at.
@@ -132,7 +132,7 @@ impl Ice {
             self.deadline = Some(now + PATIENCE);
         }
         let candidates = remote.candidates.iter().take(crate::MAX_REMOTE_CANDIDATES);
-        for address in candidates.filter(|address| address.port() != 0) {
+        for address in candidates.filter(|address| is_one_host(address)) {
             if let Ok(candidate) = Candidate::host(*address, Via::Udp.to_protocol()) {
                 self.agent.add_remote_candidate(candidate);
             }
@@ -424,4 +424,12 @@ impl Allowance {
         }
         granted
     }
+}
+
+/// Whether checks may be sent there: a client could name addresses that make every machine in our
+/// network answer.
+fn is_one_host(address: &SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && ip != broadcast
 }

@@ -417,6 +417,27 @@ fn parameters_are_checked_and_refusal_changes_nothing() {
 }
 
 #[test]
+fn a_client_cannot_have_a_whole_network_checked() {
+    let mut pair = Pair::new(Weather::FAIR, 1);
+    let crowds = [
+        "224.0.0.251:5353",
+        "[ff02::fb]:5353",
+        "[::ffff:224.0.0.1]:9",
+        "255.255.255.255:9",
+        "0.0.0.0:9",
+        "[::]:9",
+        "192.0.2.9:0",
+    ];
+    let transport = &mut pair.sides[BRIDGE].transport;
+    transport.add_local(address("192.0.2.1:10000"));
+    transport.add_local(address("[2001:db8::1]:10000"));
+    let remote = parameters(CLIENT, crowds.map(address).to_vec());
+    transport.set_remote(pair.start, remote).unwrap();
+    pair.run(SECOND);
+    assert!(pair.sides[BRIDGE].sent.is_empty());
+}
+
+#[test]
 fn nothing_prints_a_secret_or_an_address() {
     let mut pair = Pair::connected(Weather::FAIR, 1);
     pair.run(SECOND);
