@@ -21,6 +21,7 @@ pub(crate) enum Refusal {
     Conflict,
     Full,
     NotJoined,
+    TooLong,
 }
 
 impl Refusal {
@@ -33,6 +34,11 @@ impl Refusal {
             Self::Conflict => (T::Cancel, C::Conflict, "this nickname is in use"),
             Self::Full => (T::Cancel, C::ServiceUnavailable, "the room is full"),
             Self::NotJoined => (T::Cancel, C::ItemNotFound, "not in the room"),
+            Self::TooLong => (
+                T::Modify,
+                C::PolicyViolation,
+                "a presence has 32 KiB at most",
+            ),
         }
     }
 }

@@ -10,6 +10,10 @@ use std::collections::BTreeSet;
 /// How many feature names of one presence are read.
 const MAX_FEATURES: usize = 64;
 
+/// How many bytes of a presence are shown to others. Clients with end-to-end encryption come to some
+/// 3 KiB; a newcomer is told everybody's at once, so a few very long ones would keep all others out.
+const MAX_BYTES: usize = 32 * 1024;
+
 impl Room {
     pub(crate) fn presence(
         &mut self,
@@ -33,6 +37,10 @@ impl Room {
     fn available(&mut self, now: Now, sender: &Sender, to: &Jid, form: usize, stanza: &Element) {
         let joining = stanza.child("x", ns::MUC).is_some();
         let nick = to.resource().unwrap_or_default();
+        let bytes: usize = relayed(stanza).iter().map(|e| e.to_xml().len()).sum();
+        if bytes > MAX_BYTES {
+            return self.refuse(sender, stanza, &Refusal::TooLong);
+        }
         match self.occupant_of(&sender.session) {
             Some(occupant) if occupant.id.as_str() != nick => {
                 self.refuse(sender, stanza, &Refusal::NickChange);

@@ -276,6 +276,30 @@ fn each_client_sees_the_address_form_it_used() {
 }
 
 #[test]
+fn one_with_a_very_long_presence_does_not_keep_newcomers_out() {
+    let mut house = House::new(settings());
+    house.join(1);
+    house.join(2);
+    house.quiet();
+    // Short as it comes in, long as it would go out.
+    let name = "&amp;".repeat(7_000);
+    let presence = format!(
+        r#"<presence to="{ROOM}/{}"><nick xmlns="http://jabber.org/protocol/nick">{name}</nick></presence>"#,
+        nick(1)
+    );
+    house.stanza(1, &presence);
+    let refused = house.inbox(1).pop().unwrap();
+    assert_eq!(
+        condition(&refused),
+        ("modify".into(), "policy-violation".into())
+    );
+    assert!(house.inbox(2).is_empty() && house.events.is_empty());
+    house.join(3);
+    let welcome: usize = house.inbox(3).iter().map(|e| e.to_xml().len()).sum();
+    assert!(welcome < 10_000, "{welcome}");
+}
+
+#[test]
 fn joins_are_refused_in_the_forms_clients_know() {
     let mut house = House::new(Settings {
         max_occupants: 1,
