@@ -163,7 +163,7 @@ mod tests {
     use crate::element::{Limits, parse};
     use crate::stanza;
 
-    macro_rules! fixture {
+    macro_rules! sample {
         ($name:literal) => {
             include_str!(concat!("../../../fixtures/xmpp/", $name)).trim()
         };
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_request_say_the_same() {
-        let iq = parse(fixture!("conference-request.xml"), &Limits::default()).unwrap();
+        let iq = parse(sample!("conference-request.xml"), &Limits::default()).unwrap();
         let by_iq = ConferenceRequest::read(&iq).unwrap();
         assert_eq!(by_iq.properties["startAudioMuted"], "9");
         assert_eq!(by_iq.token.as_deref(), Some("eyJ"));
@@ -182,7 +182,7 @@ mod tests {
             Some(by_iq.clone())
         );
         let by_http: ConferenceRequest =
-            serde_json::from_str(fixture!("conference-request.json")).unwrap();
+            serde_json::from_str(sample!("conference-request.json")).unwrap();
         assert_eq!(by_http.room, by_iq.room);
         assert_eq!(by_http.session_id, by_iq.session_id);
         assert_eq!(by_http.properties["visitors-version"], "1");
@@ -203,12 +203,12 @@ mod tests {
         let mut answer =
             ConferenceAnswer::ready("my%20room@muc.meet.example", "focus@auth.meet.example");
         let reply = stanza::result_reply(&request).with_child(answer.to_element());
-        assert_eq!(reply.to_xml(), fixture!("conference-result.xml"));
+        assert_eq!(reply.to_xml(), sample!("conference-result.xml"));
         assert_eq!(ConferenceAnswer::read(&reply), Some(answer.clone()));
         answer.machine_uid = Some("5f0c11".into());
         assert_eq!(
             serde_json::to_string(&answer).unwrap(),
-            fixture!("conference-result.json")
+            sample!("conference-result.json")
         );
     }
 

@@ -143,18 +143,7 @@ fn query_of<'a>(element: &'a Element, ns: &str) -> Option<&'a Element> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::element::{Limits, parse};
     use crate::features::SourceMode;
-
-    macro_rules! fixture {
-        ($name:literal) => {
-            parse(
-                include_str!(concat!("../../../fixtures/xmpp/", $name)).trim(),
-                &Limits::default(),
-            )
-            .unwrap()
-        };
-    }
 
     #[test]
     fn answers_are_read_and_written_the_same() {

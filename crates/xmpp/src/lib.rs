@@ -23,6 +23,9 @@
     )
 )]
 
+#[cfg(test)]
+#[macro_use]
+mod fixture;
 #[macro_use]
 mod wire;
 

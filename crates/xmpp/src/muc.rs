@@ -299,17 +299,6 @@ pub fn configuration(form: &Form) -> Element {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::element::{Limits, parse};
-
-    macro_rules! fixture {
-        ($name:literal) => {
-            parse(
-                include_str!(concat!("../../../fixtures/xmpp/", $name)).trim(),
-                &Limits::default(),
-            )
-            .unwrap()
-        };
-    }
 
     #[test]
     fn joins_and_occupants_are_read_and_written_the_same() {
