@@ -32,18 +32,19 @@ pub(crate) async fn run(shared: Arc<Shared>, info: ClientInfo, socket: WebSocket
     let session = Session::new(settings);
     let mut reader = Reader::new(Arc::clone(&shared), id, info, session, outbox.clone());
     let (sink, mut stream) = socket.split();
-    let writer = write(&shared, sink, frames);
-    tokio::pin!(writer);
     // A fault of ours ends this session only, and its rooms still learn that it is gone.
+    let noted = |outcome: std::thread::Result<()>| {
+        if outcome.is_err() {
+            shared.metrics.session_panics.inc();
+            tracing::error!("session ended by a fault of ours");
+        }
+    };
+    let writing = AssertUnwindSafe(write(&shared, sink, frames)).catch_unwind();
+    let writer = writing.map(noted);
+    tokio::pin!(writer);
     let reading = AssertUnwindSafe(reader.run(&mut stream)).catch_unwind();
     let writer_ended = tokio::select! {
-        outcome = reading => {
-            if outcome.is_err() {
-                shared.metrics.session_panics.inc();
-                tracing::error!("session ended by a fault of ours");
-            }
-            false
-        }
+        () = reading.map(noted) => false,
         () = &mut writer => true,
     };
     // From here on nothing reaches the client from rooms; they are told at once.
