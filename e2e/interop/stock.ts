@@ -18,6 +18,27 @@ export function libraryFile(): string {
   throw new Error(`no lib-jitsi-meet.min.js in ${folder} or its dist/umd`);
 }
 
+/**
+ * Brings library and driver into a page of the server's origin. Chromium lets an intercepted page
+ * reach no local address, Firefox lets no script past the page's policy: each gets its own way.
+ */
+async function load(browser: string, page: Page, url: string): Promise<void> {
+  const driver = path.join(here, 'driver.js');
+  if (browser === 'chromium') {
+    await page.goto(`${url}/health`);
+    await page.addScriptTag({ url: `${url}/config.js` });
+    await page.addScriptTag({ path: libraryFile() });
+    await page.addScriptTag({ path: driver });
+    return;
+  }
+  const scripts = ['/config.js', '/-interop/library.js', '/-interop/driver.js'];
+  const body = `<!doctype html><html lang="en"><title>interop</title><body>${scripts.map((src) => `<script src="${src}"></script>`).join('')}`;
+  await page.route('**/-interop/page', (route) => route.fulfill({ body, contentType: 'text/html' }));
+  await page.route('**/-interop/library.js', (route) => route.fulfill({ path: libraryFile(), contentType: 'text/javascript' }));
+  await page.route('**/-interop/driver.js', (route) => route.fulfill({ path: driver, contentType: 'text/javascript' }));
+  await page.goto(`${url}/-interop/page`);
+}
+
 export interface StockState {
   joined: boolean;
   failure: string | null;
@@ -42,17 +63,13 @@ export class Stock {
   ) {}
 
   static async join(browser: Browser, url: string, room: string, name: string, options: object = {}): Promise<Stock> {
-    const context = await browser.newContext({ bypassCSP: true });
+    const context = await browser.newContext({ bypassCSP: browser.browserType().name() === 'chromium' });
     await watchConnections(context);
     const page = await context.newPage();
     const log: string[] = [];
     page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => log.push(`uncaught: ${error}`));
-    // A page the server really sent: Chromium lets an intercepted one reach no local address.
-    await page.goto(`${url}/health`);
-    await page.addScriptTag({ url: `${url}/config.js` });
-    await page.addScriptTag({ path: libraryFile() });
-    await page.addScriptTag({ path: path.join(here, 'driver.js') });
+    await load(browser.browserType().name(), page, url);
     const stock = new Stock(name, page, log);
     await page.evaluate(([room, name, options]) => (window as any).interop.join(room, name, options), [room, name, options] as const);
     await stock.until('joined', (state) => state.joined);
