@@ -74,7 +74,13 @@ export class BridgeChannel {
   }
 
   #open(): void {
-    const socket = new WebSocket(this.#url)
+    let socket: WebSocket
+    try {
+      socket = new WebSocket(this.#url)
+    } catch {
+      // No address, or not one this page may open: the conference goes on without layout control.
+      return
+    }
     this.#socket = socket
     socket.onopen = () => {
       this.#retryMs = FIRST_RETRY_MS
@@ -107,12 +113,14 @@ export class BridgeChannel {
   }
 
   #message(text: string): void {
-    let message: Json
+    if (this.#closed) return
+    let message: unknown
     try {
-      message = JSON.parse(text) as Json
+      message = JSON.parse(text)
     } catch {
       return
     }
+    if (!isObject(message)) return
     switch (message['colibriClass']) {
       case 'VideoSourcesMap':
         this.#handlers.mapped(mapped(message, 'video'))
@@ -154,9 +162,13 @@ function mapped(message: Json, kind: 'audio' | 'video'): MappedSource[] {
   return list.flatMap((entry: unknown) => {
     if (!isObject(entry)) return []
     const { source, owner, ssrc, rtx } = entry
-    if (typeof source !== 'string' || typeof owner !== 'string' || typeof ssrc !== 'number') return []
-    return [{ source, owner, ssrc, rtx: typeof rtx === 'number' ? rtx : null, kind }]
+    if (typeof source !== 'string' || typeof owner !== 'string' || !isSsrc(ssrc)) return []
+    return [{ source, owner, ssrc, rtx: isSsrc(rtx) && rtx !== ssrc ? rtx : null, kind }]
   })
+}
+
+function isSsrc(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 0xff_ff_ff_ff
 }
 
 function strings(value: unknown): string[] {

@@ -2,16 +2,19 @@
 
 import type { Element } from 'ltx'
 import { BridgeChannel, type ChannelHandlers, type Constraints } from '../bridge/channel.ts'
+import { decodableVideo } from '../media/codecs.ts'
 import { watchReceiverLevel } from '../media/level.ts'
 import { StatsSampler } from '../media/stats.ts'
-import { JoinError, type OwnPresence, type Present, Room, type SourceState, requestConference } from '../room/room.ts'
-import { normaliseRoomName, roomLocalpart } from '../room/name.ts'
-import { readOffer } from '../sdp/offer.ts'
+import { nicknameOf, normaliseRoomName, roomLocalpart } from '../room/name.ts'
+import { JoinError, type OwnPresence, type Present, Room, type RoomExit, type SourceState, requestConference } from '../room/room.ts'
+import { type Offer, readOffer } from '../sdp/offer.ts'
 import { type LocalRole, MediaSession } from '../session/session.ts'
-import { StanzaError, errorOf, resultOf } from '../stanza/build.ts'
+import { StanzaError, el, errorOf, resultOf } from '../stanza/build.ts'
+import { randomHex } from '../stanza/id.ts'
 import { NS } from '../stanza/ns.ts'
-import { XmppStream } from '../stream/stream.ts'
+import { StreamError, XmppStream } from '../stream/stream.ts'
 import type {
+  ChatMessage,
   Conference,
   ConferenceEvents,
   ConnectionState,
@@ -24,7 +27,6 @@ import type {
   MediaState,
   OccupantId,
   ReceiveConstraints,
-  Role,
   ShareOptions,
   Snapshot
 } from '../types.ts'
@@ -36,7 +38,25 @@ const LONGEST_RETRY_MS = 8_000
 /** A first join that cannot reach the server fails after this many tries; a lost one never gives up. */
 const FIRST_JOIN_TRIES = 3
 const STATS_EVERY_MS = 1_000
+/** Before the first restart of the media session: the path may only have been slow. */
 const MEDIA_RETRY_MS = 2_000
+/** The focus offers anew at most every five seconds (protocol 2 §11.1). */
+const LATER_MEDIA_RETRY_MS = 6_000
+/** An offer that was promised and does not come. */
+const OFFER_TIMEOUT_MS = 15_000
+const LEAVE_TIMEOUT_MS = 1_000
+
+/** Last part of a mute's namespace, and what it is about. */
+const MUTES: Readonly<Record<string, LocalRole>> = { audio: 'microphone', video: 'camera', desktop: 'screen' }
+/** Slots carry all remote sources and candidates come with the offer, so most need no more than an answer. */
+const KNOWN_ACTIONS: ReadonlySet<string> = new Set([
+  'session-terminate',
+  'session-info',
+  'source-add',
+  'source-remove',
+  'transport-info',
+  'transport-replace'
+])
 
 const ROLES: readonly LocalRole[] = ['microphone', 'camera', 'screen']
 
@@ -47,16 +67,25 @@ export class Meeting implements Conference {
   readonly #occupants: Occupants
   readonly #listeners = new Set<(snapshot: Snapshot) => void>()
   readonly #events = new Map<string, Set<(detail: never) => void>>()
-  readonly #sampler = new StatsSampler()
+  readonly #codecs = decodableVideo()
+  /** The service knows this client by it while the page lives. */
+  readonly #machine = randomHex(16)
   readonly #cleanups: (() => void)[] = []
   #stream: XmppStream | null = null
   #room: Room | null = null
   #session: MediaSession | null = null
+  #sampler = new StatsSampler()
   #channel: BridgeChannel | null = null
   #snapshot: Snapshot
   #announced = false
   #over = false
+  #farewell: Promise<void> = Promise.resolve()
+  /** Counts connections begun: what an older one still has to say is of no interest. */
+  #generation = 0
   #tries = 0
+  #mediaTimer: ReturnType<typeof setTimeout> | undefined
+  /** The focus refuses every source of ours. */
+  #receiveOnly = false
   #retry: { timer: ReturnType<typeof setTimeout>; now(): void } | null = null
   #constraints: Constraints = { lastN: -1, onStageSources: [], constraints: {} }
   #downlink: number | null = null
@@ -96,8 +125,15 @@ export class Meeting implements Conference {
     )
     const stats = setInterval(() => void this.#sample(), STATS_EVERY_MS)
     this.#cleanups.push(() => clearInterval(stats))
-    options.signal?.addEventListener('abort', () => void this.leave(), { once: true })
-    if (typeof RTCPeerConnection === 'undefined') this.#fail('unsupported')
+    const leave = () => void this.leave()
+    options.signal?.addEventListener('abort', leave)
+    this.#cleanups.push(() => options.signal?.removeEventListener('abort', leave))
+    // The system knows before the next attempt does that the network is back.
+    const online = () => this.reconnectNow()
+    globalThis.addEventListener?.('online', online)
+    this.#cleanups.push(() => globalThis.removeEventListener?.('online', online))
+    if (options.signal?.aborted) leave()
+    else if (typeof RTCPeerConnection === 'undefined') this.#fail('unsupported')
     else if (this.#snapshot.room.name === '') this.#fail('bad-room-name')
     else void this.#connect()
   }
@@ -189,52 +225,69 @@ export class Meeting implements Conference {
 
   async leave(): Promise<void> {
     if (!this.#over) this.#end({ phase: 'left' })
+    await this.#farewell
   }
 
   // -- joining and staying --------------------------------------------------------------------
 
   async #connect(): Promise<void> {
-    const { server, room: typed, signal } = this.#options
-    const name = normaliseRoomName(typed) ?? ''
+    const { server, signal } = this.#options
+    const name = this.#snapshot.room.name
+    const generation = ++this.#generation
+    const stale = () => this.#over || generation !== this.#generation
     try {
       const stream = await XmppStream.open({ url: server.webSocketUrl, domain: server.domain, room: name, signal })
-      if (this.#over) {
+      if (stale()) {
         stream.close()
         return
       }
       this.#stream = stream
-      stream.onLost = () => this.#lost()
+      stream.onLost = (condition) => {
+        if (condition === 'conflict') this.#fail('conflict')
+        else this.#lost()
+      }
       const jid = `${roomLocalpart(name)}@${server.mucDomain}`
-      await requestConference(stream, server.focus ?? `focus.${server.domain}`, jid, crypto.randomUUID())
-      if (this.#over) return
-      const room: Room = new Room(stream, jid, this.#presence(stream.jid.slice(0, 8)), {
+      await requestConference(stream, server.focus ?? `focus.${server.domain}`, jid, this.#machine)
+      if (stale()) return
+      const id = nicknameOf(stream.jid)
+      const room = new Room(stream, jid, id, this.#presence(id), {
         present: (occupant) => this.#present(occupant),
-        left: (id, kickedBy) => this.#left(id, kickedBy),
-        self: (role) => this.#setSelf({ role, id: stream.jid.slice(0, 8) }),
+        left: (who, kickedBy) => this.#left(who, kickedBy),
+        self: (role) => this.#setSelf({ role, id }),
         message: (message) => this.#message(message),
-        messageRefused: (id) => this.#emit('chatRefused', { id }),
-        subject: (subject) => this.#set({ room: { ...this.#snapshot.room, subject } }),
-        startedAt: (startedAt) => this.#set({ room: { ...this.#snapshot.room, startedAt } }),
-        out: (how) => {
-          if (how.kind === 'kicked') this.#end({ phase: 'kicked', by: how.by, reason: how.reason })
-          else this.#fail(how.kind === 'destroyed' ? 'destroyed' : 'no-bridge')
-        },
+        messageRefused: (message) => this.#emit('chatRefused', { id: message }),
+        subject: (subject) => this.#setRoom({ subject }),
+        startedAt: (startedAt) => this.#setRoom({ startedAt }),
+        out: (how) => this.#out(how),
         focusRequest: (request) => this.#focusRequest(request)
       })
       this.#room = room
       await room.join(this.#options.password)
+      if (stale()) return
       this.#tries = 0
       this.#setConnection({ phase: 'joined' })
     } catch (error) {
-      if (this.#over) return
-      if (error instanceof JoinError) this.#fail(error.code)
+      if (stale()) return
+      if (error instanceof StreamError && error.refused) this.#fail('not-authorized')
+      else if (error instanceof JoinError && !(error.transient && this.#mayRetry())) this.#fail(error.code)
       else this.#lost()
     }
+  }
+
+  #mayRetry(): boolean {
+    return this.#snapshot.connection.phase !== 'connecting' || this.#tries + 1 < FIRST_JOIN_TRIES
+  }
+
+  #out(how: RoomExit): void {
+    if (how.kind === 'kicked') this.#end({ phase: 'kicked', by: how.by, reason: how.reason })
+    else if (how.kind === 'removed') this.#lost()
+    else this.#fail(how.kind)
   }
 
   /** The connection is gone: everything but the local tracks starts anew. */
   #lost(): void {
     if (this.#over) return
+    this.#generation++
     this.#dropStream()
     const { connection } = this.#snapshot
     this.#tries++
@@ -258,6 +311,7 @@ export class Meeting implements Conference {
 
   #dropStream(): void {
     this.#closeSession()
+    void this.#room?.leave()
     this.#room = null
     if (this.#stream) {
       this.#stream.onLost = () => {}
@@ -276,11 +330,29 @@ export class Meeting implements Conference {
     if (this.#over) return
     this.#over = true
     clearTimeout(this.#retry?.timer)
-    this.#room?.leave()
+    this.#retry = null
+    this.#farewell = this.#sayFarewell()
     this.#dropStream()
     for (const cleanup of this.#cleanups) cleanup()
     if (this.#ownsMedia) this.media.dispose()
     this.#setConnection(connection)
+  }
+
+  /** Takes the stream along: it closes once the room has answered, or stays silent for too long. */
+  async #sayFarewell(): Promise<void> {
+    const stream = this.#stream
+    const room = this.#room
+    this.#stream = null
+    this.#room = null
+    if (!stream) return
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const enough = new Promise<void>((resolve) => {
+      stream.onLost = () => resolve()
+      timer = setTimeout(resolve, LEAVE_TIMEOUT_MS)
+    })
+    await Promise.race([room?.leave(), enough])
+    clearTimeout(timer)
+    stream.close()
   }
 
   // -- what the room says ---------------------------------------------------------------------
@@ -297,65 +369,63 @@ export class Meeting implements Conference {
     if (occupant) this.#emit('occupantLeft', { occupant, kickedBy })
   }
 
-  #message(message: Snapshot['chat'][number]): void {
-    // A rejoin replays what is already here.
-    if (message.history && this.#snapshot.chat.some((known) => known.id === message.id)) return
-    this.#set({ chat: [...this.#snapshot.chat, message].slice(-CHAT_LIMIT) })
-    if (!message.history) this.#emit('chatMessage', message)
+  #message(message: ChatMessage): void {
+    const { chat } = this.#snapshot
+    const same = chat.find((known) => known.id === message.id)
+    // A rejoin replays what is already here; anything else with a known id is another message.
+    if (same && message.history && same.from === message.from && same.text === message.text) return
+    const fresh = same ? { ...message, id: randomHex(8) } : message
+    this.#set({ chat: [...chat, fresh].slice(-CHAT_LIMIT) })
+    if (!message.history) this.#emit('chatMessage', fresh)
   }
 
   #focusRequest(request: Element): void {
     const jingle = request.getChild('jingle', NS.jingle)
-    if (jingle) {
-      this.#jingle(request, jingle)
-      return
-    }
     const mute = request.getChild('mute')
-    if (mute && mute.getText().trim() === 'true') this.#mutedBy(mute)
-    this.#stream?.send(resultOf(request))
+    if (jingle) this.#jingle(request, jingle)
+    else if (mute) {
+      this.#stream?.send(resultOf(request))
+      if (mute.getText().trim() === 'true') this.#mutedBy(mute)
+    } else this.#stream?.send(errorOf(request, 'service-unavailable'))
   }
 
   #mutedBy(mute: Element): void {
     const by = mute.attrs['actor']?.split('/').at(-1) ?? null
-    const what = mute.getNS()?.split('/').at(-1)
-    if (what === 'audio') {
-      void this.media.setMicrophone(false)
-      this.#emit('mutedByModerator', { kind: 'microphone', by })
-    } else if (what === 'video') {
-      void this.media.setCamera(false)
-      this.#emit('mutedByModerator', { kind: 'camera', by })
-    } else if (what === 'desktop') {
-      void this.media.stopShare()
-      this.#emit('mutedByModerator', { kind: 'screen', by })
-    }
+    const kind = MUTES[mute.getNS()?.split('/').at(-1) ?? '']
+    if (!kind) return
+    this.#switchOff(kind)
+    this.#emit('mutedByModerator', { kind, by })
+  }
+
+  #switchOff(role: LocalRole): void {
+    if (role === 'microphone') void this.media.setMicrophone(false)
+    else if (role === 'camera') void this.media.setCamera(false)
+    else void this.media.stopShare()
   }
 
   #jingle(request: Element, jingle: Element): void {
     const stream = this.#stream
     if (!stream) return
-    const from = request.attrs['from'] ?? ''
-    const action = jingle.attrs['action']
+    const { action, sid } = jingle.attrs as Record<string, string | undefined>
     if (action === 'session-initiate') {
-      const offer = readOffer(jingle, from)
-      if (!offer) {
-        stream.send(errorOf(request, 'bad-request'))
-        return
+      const offer = readOffer(jingle, request.attrs['from'] ?? '')
+      if (!offer) stream.send(errorOf(request, 'bad-request'))
+      else if (offer.sid === this.#session?.offer.sid) stream.send(errorOf(request, 'service-unavailable'))
+      else {
+        stream.send(resultOf(request))
+        this.#startSession(offer)
       }
+    } else if (sid !== this.#session?.offer.sid) {
+      stream.send(errorOf(request, 'item-not-found', el('unknown-session', NS.jingleErrors)))
+    } else if (action !== undefined && KNOWN_ACTIONS.has(action)) {
       stream.send(resultOf(request))
-      this.#startSession(offer)
-      return
-    }
-    if (jingle.attrs['sid'] !== this.#session?.offer.sid) {
-      stream.send(errorOf(request, 'item-not-found'))
-      return
-    }
-    stream.send(resultOf(request))
-    if (action === 'session-terminate') this.#closeSession()
+      if (action === 'session-terminate') this.#terminated()
+    } else stream.send(errorOf(request, 'bad-request'))
   }
 
   // -- media ----------------------------------------------------------------------------------
 
-  #startSession(offer: NonNullable<ReturnType<typeof readOffer>>): void {
+  #startSession(offer: Offer): void {
     this.#closeSession()
     const stream = this.#stream
     const room = this.#room
@@ -371,24 +441,51 @@ export class Meeting implements Conference {
           this.#occupants.tracksChanged()
           this.#set({ occupants: this.#occupants.views() })
         },
-        connectionChanged: (state) => this.#mediaChanged(session, state)
+        connectionChanged: (state) => this.#mediaChanged(session, state),
+        broken: () => this.#restartMedia(session)
       }
     )
     this.#session = session
+    this.#sampler = new StatsSampler()
     this.#set({ media: 'connecting' })
     const local = this.media.snapshot()
-    const tracks = new Map(ROLES.map((role) => [role, local[role].track] as const))
-    session.accept(tracks).catch((error: unknown) => this.#refused(session, error))
+    const tracks = this.#receiveOnly ? null : new Map(ROLES.map((role) => [role, local[role].track] as const))
+    session.accept(tracks).catch((error: unknown) => this.#acceptFailed(session, error))
+    if (local.screen.track) this.#sendTrack(session, 'screen', local.screen.track)
     if (offer.transport.webSocket !== null) {
       this.#channel = new BridgeChannel(offer.transport.webSocket, this.#constraints, this.#channelHandlers())
       this.#tellVideoTypes()
     }
   }
 
-  #refused(session: MediaSession, error: unknown): void {
+  #acceptFailed(session: MediaSession, error: unknown): void {
     if (session !== this.#session) return
-    if (error instanceof StanzaError) this.#emit('sourceRefused', { kind: 'camera' })
+    const condition = error instanceof StanzaError ? error.info.condition : null
+    // Replaced already: the offer that takes its place is on its way.
+    if (condition === 'gone') return
+    // Somebody who may not send still may listen: the next answer signals nothing (protocol 2 §6.3).
+    if (condition === 'forbidden') {
+      this.#receiveOnly = true
+      for (const role of ROLES) this.#refuseSource(role)
+    }
     this.#restartMedia(session)
+  }
+
+  /** Switches off what the service does not want, and says so if it was on. */
+  #refuseSource(role: LocalRole): void {
+    if (this.media.snapshot()[role].state !== 'on') return
+    this.#switchOff(role)
+    this.#emit('sourceRefused', { kind: role })
+  }
+
+  #sendTrack(session: MediaSession, role: LocalRole, track: MediaStreamTrack | null): void {
+    session.setTrack(role, track).catch((error: unknown) => {
+      if (session !== this.#session) return
+      const condition = error instanceof StanzaError ? error.info.condition : null
+      // The session is at fault then, not the source.
+      if (condition === null || condition === 'gone' || condition === 'item-not-found') this.#restartMedia(session)
+      else this.#refuseSource(role)
+    })
   }
 
   #mediaChanged(session: MediaSession, state: RTCPeerConnectionState): void {
@@ -410,31 +507,46 @@ export class Meeting implements Conference {
 
   /** Ends the session in a way that makes the focus offer anew (protocol 2 §11.1). */
   #restartMedia(session: MediaSession): void {
-    const stream = this.#stream
-    const room = this.#room
+    if (this.#over || session !== this.#session || this.#mediaTimer !== undefined) return
     const { connection } = this.#snapshot
-    if (!stream || !room || this.#over) return
     const attempt = connection.phase === 'reconnecting' ? connection.attempt + 1 : 1
     const since = connection.phase === 'reconnecting' ? connection.since : Date.now()
+    this.#set({ media: 'interrupted' })
     this.#setConnection({ phase: 'reconnecting', what: 'media', since, attempt })
-    const timer = setTimeout(() => {
-      if (session !== this.#session) return
-      const terminate = session.terminateJingle('connectivity-error', true)
-      this.#closeSession()
-      // Refused (too often, or out of date): a whole new start is the only way left.
-      stream.request('set', room.focus, terminate).catch(() => this.#lost())
-    }, Math.min(MEDIA_RETRY_MS * attempt, LONGEST_RETRY_MS))
-    this.#cleanups.push(() => clearTimeout(timer))
+    this.#mediaTimer = setTimeout(
+      () => {
+        const stream = this.#stream
+        const room = this.#room
+        const terminate = session.terminateJingle('connectivity-error', true)
+        this.#closeSession()
+        if (!stream || !room) return
+        // Refused (too often, or out of date), or promised and not kept: a whole new start is left.
+        this.#mediaTimer = setTimeout(() => this.#lost(), OFFER_TIMEOUT_MS)
+        stream.request('set', room.focus, terminate).catch(() => {
+          if (stream === this.#stream && !this.#session) this.#lost()
+        })
+      },
+      attempt === 1 ? MEDIA_RETRY_MS : LATER_MEDIA_RETRY_MS
+    )
+  }
+
+  /** The focus ended the session: alone in the room, or it moves and offers anew. */
+  #terminated(): void {
+    this.#closeSession()
+    const { connection } = this.#snapshot
+    if (connection.phase === 'reconnecting' && connection.what === 'media') this.#setConnection({ phase: 'joined' })
   }
 
   #closeSession(): void {
+    clearTimeout(this.#mediaTimer)
+    this.#mediaTimer = undefined
     this.#channel?.close()
     this.#channel = null
     this.#session?.close()
     this.#session = null
-    this.#screenKnown = false
+    this.#downlink = null
     this.#occupants.sessionEnded()
-    this.#set({ media: 'idle', occupants: this.#occupants.views() })
+    this.#set({ media: 'idle', occupants: this.#occupants.views(), stats: null })
   }
 
   #channelHandlers(): ChannelHandlers {
@@ -456,15 +568,15 @@ export class Meeting implements Conference {
   }
 
   #localChanged(local: LocalMediaSnapshot): void {
+    if (this.#over) return
     const before = this.#snapshot.self
     this.#setSelf({ microphone: local.microphone, camera: local.camera, screen: local.screen })
-    for (const role of ROLES) {
-      if (before[role].track !== local[role].track) {
-        void this.#session?.setTrack(role, local[role].track).catch((error: unknown) => {
-          if (!(error instanceof StanzaError)) return
-          if (role === 'screen') void this.media.stopShare()
-          this.#emit('sourceRefused', { kind: role })
-        })
+    if (this.#receiveOnly) {
+      for (const role of ROLES) this.#refuseSource(role)
+    } else {
+      for (const role of ROLES) {
+        const { track } = local[role]
+        if (before[role].track !== track && this.#session) this.#sendTrack(this.#session, role, track)
       }
     }
     if (ROLES.some((role) => before[role].state !== local[role].state)) {
@@ -478,20 +590,23 @@ export class Meeting implements Conference {
     if (!session || !this.#channel) return
     const { camera, screen } = this.media.snapshot()
     this.#channel.setVideoType(session.sourceName('camera'), camera.state === 'on' ? 'camera' : 'none')
-    if (this.#screenKnown) {
-      this.#channel.setVideoType(session.sourceName('screen'), screen.state === 'on' ? 'desktop' : 'none')
-    }
+    if (this.#hasShared()) this.#channel.setVideoType(session.sourceName('screen'), screen.state === 'on' ? 'desktop' : 'none')
+  }
+
+  /** A screen is a source like any other from the first share on, and muted between shares. */
+  #hasShared(): boolean {
+    this.#screenKnown ||= this.media.snapshot().screen.state === 'on'
+    return this.#screenKnown
   }
 
   #presence(id = this.#snapshot.self.id ?? ''): OwnPresence {
     const { microphone, camera, screen } = this.media.snapshot()
-    if (screen.state === 'on') this.#screenKnown = true
     const sources = new Map<string, SourceState>([
       [`${id}-a0`, { muted: microphone.state !== 'on', screen: false }],
       [`${id}-v0`, { muted: camera.state !== 'on', screen: false }]
     ])
-    if (this.#screenKnown) sources.set(`${id}-v1`, { muted: screen.state !== 'on', screen: true })
-    return { name: this.#name, sources, handRaisedAt: this.#handRaisedAt }
+    if (this.#hasShared()) sources.set(`${id}-v1`, { muted: screen.state !== 'on', screen: true })
+    return { codecs: this.#codecs, name: this.#name, sources, handRaisedAt: this.#handRaisedAt }
   }
 
   async #sample(): Promise<void> {
@@ -509,8 +624,14 @@ export class Meeting implements Conference {
     this.#emit('connection', connection)
   }
 
-  #setSelf(change: Partial<Snapshot['self']> & { role?: Role }): void {
-    this.#set({ self: { ...this.#snapshot.self, ...change } })
+  #setSelf(change: Partial<Snapshot['self']>): void {
+    const { self } = this.#snapshot
+    if (changes(self, change)) this.#set({ self: { ...self, ...change } })
+  }
+
+  #setRoom(change: Partial<Snapshot['room']>): void {
+    const { room } = this.#snapshot
+    if (changes(room, change)) this.#set({ room: { ...room, ...change } })
   }
 
   #set(change: Partial<Snapshot>): void {
@@ -526,4 +647,9 @@ export class Meeting implements Conference {
   #emit<K extends keyof ConferenceEvents>(event: K, detail: ConferenceEvents[K]): void {
     for (const listener of this.#events.get(event) ?? []) (listener as (detail: ConferenceEvents[K]) => void)(detail)
   }
+}
+
+/** Whether a record would become another one. */
+function changes<T extends object>(record: T, change: Partial<T>): boolean {
+  return (Object.keys(change) as (keyof T)[]).some((key) => change[key] !== record[key])
 }

@@ -49,6 +49,7 @@ export class Occupants {
     const entry = this.#entries.get(id)
     if (!entry) return null
     this.#entries.delete(id)
+    for (const source of entry.present.sources.keys()) this.#muteSince.delete(source)
     this.#publish()
     return entry.view
   }
@@ -66,6 +67,7 @@ export class Occupants {
 
   setForwarded(sources: readonly string[]): void {
     this.#forwarded = new Set(sources)
+    for (const source of this.#muteSince.keys()) if (!this.#forwarded.has(source)) this.#muteSince.delete(source)
     this.tracksChanged()
   }
 
@@ -120,10 +122,10 @@ export class Occupants {
         if (!audio || source.endsWith('-a0')) audio = { source, muted, track }
         continue
       }
-      const view: VideoView = { source, muted, track, kind: isScreen ? 'screen' : 'camera', streaming: this.#streaming(source, now) }
+      const view: VideoView = { source, muted, track, kind: isScreen ? 'screen' : 'camera', streaming: muted ? 'active' : this.#streaming(source, now) }
       if (isScreen) {
-        if (!screen || screen.muted) screen = view
-      } else if (!camera || camera.muted) camera = view
+        if (!screen || (screen.muted && !muted)) screen = view
+      } else if (!camera || (camera.muted && !muted)) camera = view
     }
     // A share that is over is no share.
     if (screen?.muted) screen = null

@@ -2,12 +2,26 @@
 
 import type { Element } from 'ltx'
 import type { ChatMessage, FailureCode, OccupantId, Role } from '../types.ts'
-import { StanzaError, el, errorInfo, iq, type StanzaErrorInfo } from '../stanza/build.ts'
+import { StanzaError, type StanzaErrorInfo, el, errorInfo, errorOf, iq } from '../stanza/build.ts'
+import { randomHex } from '../stanza/id.ts'
 import { NS } from '../stanza/ns.ts'
-import { StreamError, XmppStream } from '../stream/stream.ts'
+import { StreamError, type XmppStream } from '../stream/stream.ts'
 
 /** Where our capabilities are filed: what we answer to disco#info under `node#ver`. */
-const CAPS = { node: 'https://althing.example/web', ver: 'core-1' }
+const CAPS_NODE = 'https://althing.example/web'
+/** XEP-0115 §5.1 over the identity and `FEATURES`; a test computes it anew. */
+const CAPS_VER = '8TVxrt2UsfpKDCNbbw8b3c+wb/c='
+const IDENTITY = { category: 'client', type: 'web', name: 'Althing' }
+
+/** The focus answers when it is in the room, which takes it a while where it makes one. */
+const CONFERENCE_TIMEOUT_MS = 30_000
+/** The focus's name in every room. */
+const FOCUS = 'focus'
+const JOIN_TIMEOUT_MS = 15_000
+/** No client has more; somebody's presence may claim any number. */
+const MOST_SOURCES = 20
+/** Messages of ours that may still be refused. */
+const MOST_UNANSWERED = 100
 
 const FEATURES = [
   NS.discoInfo,
@@ -42,6 +56,8 @@ export interface Present {
 
 /** What we say about ourselves; the whole presence, each time. */
 export interface OwnPresence {
+  /** Names of video codecs we can decode, lower case. */
+  readonly codecs: readonly string[]
   readonly name: string | null
   readonly sources: ReadonlyMap<string, SourceState>
   readonly handRaisedAt: number | null
@@ -57,17 +73,27 @@ export interface RoomHandlers {
   subject(subject: string | null): void
   startedAt(at: number): void
   /** It is over for us. */
-  out(how: { kind: 'kicked'; by: OccupantId | null; reason: string | null } | { kind: 'destroyed' } | { kind: 'no-bridge' }): void
+  out(how: RoomExit): void
   /** A request of the focus: Jingle, or a mute. */
   focusRequest(request: Element): void
 }
 
+export type RoomExit =
+  | { readonly kind: 'kicked'; readonly by: OccupantId | null; readonly reason: string | null }
+  | { readonly kind: 'destroyed' }
+  | { readonly kind: 'no-bridge' }
+  /** Neither: the service stops, or the focus is gone. Joining again may work. */
+  | { readonly kind: 'removed' }
+
 /** The join was refused. */
 export class JoinError extends Error {
   readonly code: FailureCode
-  constructor(code: FailureCode) {
+  /** True when the same attempt may work a moment later. */
+  readonly transient: boolean
+  constructor(code: FailureCode, transient = false) {
     super(code)
     this.code = code
+    this.transient = transient
   }
 }
 
@@ -75,14 +101,14 @@ export class JoinError extends Error {
 export async function requestConference(stream: XmppStream, focus: string, room: string, machine: string): Promise<void> {
   let answer: Element
   try {
-    answer = await stream.request('set', focus, el('conference', NS.focus, { room, 'machine-uid': machine }), 30_000)
+    answer = await stream.request('set', focus, el('conference', NS.focus, { room, 'machine-uid': machine }), CONFERENCE_TIMEOUT_MS)
   } catch (error) {
     if (error instanceof StanzaError) {
       throw new JoinError(error.info.condition === 'not-authorized' ? 'not-authorized' : 'request-refused')
     }
     throw error
   }
-  if (answer.getChild('conference', NS.focus)?.attrs['ready'] !== 'true') throw new JoinError('request-refused')
+  if (answer.getChild('conference', NS.focus)?.attrs['ready'] !== 'true') throw new JoinError('request-refused', true)
 }
 
 export class Room {
@@ -91,41 +117,41 @@ export class Room {
   readonly #jid: string
   readonly #handlers: RoomHandlers
   readonly #names = new Map<OccupantId, string | null>()
+  /** Private and public messages of ours by id: who may refuse them. */
+  readonly #said = new Map<string, string>()
   #joining: { resolve(): void; reject(error: Error): void } | null = null
+  #leaving: (() => void) | null = null
   #own: OwnPresence
   #inside = false
 
-  constructor(stream: XmppStream, jid: string, own: OwnPresence, handlers: RoomHandlers) {
+  constructor(stream: XmppStream, jid: string, id: OccupantId, own: OwnPresence, handlers: RoomHandlers) {
     this.#stream = stream
     this.#jid = jid
     this.#own = own
     this.#handlers = handlers
-    this.id = stream.jid.slice(0, 8)
+    this.id = id
     stream.onStanza = (stanza) => this.#stanza(stanza)
   }
 
   /** Where the focus is in this room. */
   get focus(): string {
-    return `${this.#jid}/focus`
+    return `${this.#jid}/${FOCUS}`
   }
 
-  /** Resolves with our own presence; rejects with `JoinError`. */
-  join(password: string | undefined): Promise<void> {
+  /** Resolves with our own presence; rejects with `JoinError` or, without an answer, `StreamError`. */
+  async join(password: string | undefined): Promise<void> {
     const muc = el('x', NS.muc, {}, ...(password ? [el('password', null, {}, password)] : []))
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new StreamError('the room does not answer', false)), 15_000)
-      this.#joining = {
-        resolve: () => {
-          clearTimeout(timer)
-          resolve()
-        },
-        reject: (error) => {
-          clearTimeout(timer)
-          reject(error)
-        }
-      }
-      this.#sendPresence(muc)
-    })
+    let timer: ReturnType<typeof setTimeout> | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#joining = { resolve, reject }
+        timer = setTimeout(() => reject(new StreamError('the room does not answer')), JOIN_TIMEOUT_MS)
+        this.#sendPresence(muc)
+      })
+    } finally {
+      clearTimeout(timer)
+      this.#joining = null
+    }
   }
 
   /** Says something new about ourselves. */
@@ -135,9 +161,11 @@ export class Room {
   }
 
   say(text: string, to: OccupantId | undefined): string {
-    const id = this.#stream.id() + crypto.randomUUID().slice(0, 8)
-    const target = to === undefined ? { to: this.#jid, type: 'groupchat' } : { to: `${this.#jid}/${to}`, type: 'chat' }
-    this.#stream.send(el('message', NS.client, { id, ...target }, el('body', null, {}, text)))
+    const id = randomHex(8)
+    const target = to === undefined ? this.#jid : `${this.#jid}/${to}`
+    this.#remember(id, target)
+    const type = to === undefined ? 'groupchat' : 'chat'
+    this.#stream.send(el('message', NS.client, { id, to: target, type }, el('body', null, {}, text)))
     return id
   }
 
@@ -145,10 +173,21 @@ export class Room {
     this.#stream.send(el('message', NS.client, { to: this.#jid, type: 'groupchat' }, el('subject', null, {}, subject)))
   }
 
-  leave(): void {
-    if (!this.#inside) return
+  /** Resolves when the room has let us go; nothing is handed to the handlers any more. */
+  leave(): Promise<void> {
+    this.#joining?.reject(new StreamError('left'))
+    if (!this.#inside) return Promise.resolve()
     this.#inside = false
     this.#stream.send(el('presence', NS.client, { to: `${this.#jid}/${this.id}`, type: 'unavailable' }))
+    return new Promise((resolve) => {
+      this.#leaving = resolve
+    })
+  }
+
+  #remember(id: string, target: string): void {
+    this.#said.set(id, target)
+    const [oldest] = this.#said.keys()
+    if (this.#said.size > MOST_UNANSWERED && oldest !== undefined) this.#said.delete(oldest)
   }
 
   #sendPresence(...extra: Element[]): void {
@@ -159,9 +198,9 @@ export class Room {
     }
     const children = [
       ...extra,
-      el('c', NS.caps, { hash: 'sha-1', ...CAPS }),
+      el('c', NS.caps, { hash: 'sha-1', node: CAPS_NODE, ver: CAPS_VER }),
       el('SourceInfo', null, {}, JSON.stringify(sources)),
-      el('jitsi_participant_codecList', null, {}, 'vp8,vp9,av1,h264')
+      el('jitsi_participant_codecList', null, {}, this.#own.codecs.join(','))
     ]
     if (this.#own.name) children.push(el('nick', NS.nick, {}, this.#own.name))
     if (this.#own.handRaisedAt !== null) {
@@ -171,7 +210,10 @@ export class Room {
   }
 
   #stanza(stanza: Element): void {
-    if (stanza.is('presence')) this.#presence(stanza)
+    if (this.#leaving) {
+      const gone = stanza.is('presence') && stanza.attrs['type'] === 'unavailable'
+      if (gone && stanza.attrs['from'] === `${this.#jid}/${this.id}`) this.#leaving()
+    } else if (stanza.is('presence')) this.#presence(stanza)
     else if (stanza.is('message')) this.#message(stanza)
     else if (stanza.is('iq')) this.#iq(stanza)
   }
@@ -182,39 +224,41 @@ export class Room {
     const id = from.slice(this.#jid.length + 1)
     const type = stanza.attrs['type']
     if (type === 'error') {
-      if (id === this.id) this.#joining?.reject(new JoinError(joinCode(errorInfo(stanza))))
-      this.#joining = null
-      return
-    }
+      if (id === this.id) this.#joining?.reject(joinError(errorInfo(stanza)))
+    } else if (type === 'unavailable') this.#unavailable(id, stanza)
+    else if (type === undefined) this.#available(id, stanza)
+  }
+
+  #unavailable(id: OccupantId, stanza: Element): void {
+    if (stanza.getChild('ignore', `${NS.jitmeet}/`)) return
     const user = stanza.getChild('x', NS.mucUser)
     const item = user?.getChild('item')
-    if (id === 'focus') {
-      if (type === undefined) this.#focusPresence(stanza)
-      else if (this.#inside) this.#handlers.out({ kind: 'no-bridge' })
+    const codes = user?.getChildren('status').map((status) => status.attrs['code']) ?? []
+    const kicked = codes.includes('307') || codes.includes('301')
+    const by = item?.getChild('actor')?.attrs['nick'] ?? null
+    if (id !== this.id) {
+      this.#names.delete(id)
+      if (id !== FOCUS) this.#handlers.left(id, kicked ? by : null)
+      else if (this.#inside) this.#handlers.out({ kind: 'removed' })
       return
     }
-    if (type === 'unavailable') {
-      const destroyed = user?.getChild('destroy') !== undefined
-      const kicked = user?.getChildren('status').some((status) => status.attrs['code'] === '307') ?? false
-      const by = item?.getChild('actor')?.attrs['nick'] ?? null
-      if (id === this.id) {
-        if (!this.#inside) return
-        this.#inside = false
-        if (kicked) this.#handlers.out({ kind: 'kicked', by, reason: item?.getChildText('reason') ?? null })
-        else if (destroyed) this.#handlers.out({ kind: 'destroyed' })
-        return
-      }
-      this.#handlers.left(id, kicked ? by : null)
+    if (!this.#inside) return
+    this.#inside = false
+    if (kicked) this.#handlers.out({ kind: 'kicked', by, reason: item?.getChildText('reason') || null })
+    else this.#handlers.out({ kind: user?.getChild('destroy') ? 'destroyed' : 'removed' })
+  }
+
+  #available(id: OccupantId, stanza: Element): void {
+    if (id === FOCUS) {
+      this.#focusPresence(stanza)
       return
     }
-    if (type !== undefined) return
-    const role = (item?.attrs['role'] ?? 'none') as Role
+    const role = readRole(stanza.getChild('x', NS.mucUser)?.getChild('item')?.attrs['role'])
     if (id === this.id) {
       this.#names.set(id, this.#own.name)
       this.#inside = true
       this.#handlers.self(role)
       this.#joining?.resolve()
-      this.#joining = null
       return
     }
     const name = stanza.getChildText('nick', NS.nick)?.trim() || null
@@ -239,8 +283,11 @@ export class Room {
   #message(stanza: Element): void {
     const from = stanza.attrs['from'] ?? ''
     if (from !== this.#jid && !from.startsWith(`${this.#jid}/`)) return
-    if (stanza.attrs['type'] === 'error') {
-      this.#handlers.messageRefused(stanza.attrs['id'] ?? '')
+    const type = stanza.attrs['type']
+    const given = stanza.attrs['id']
+    if (type === 'error') {
+      // Only whom it was sent to can refuse it: anybody in the room has seen the id.
+      if (this.#said.get(given ?? '') === from) this.#handlers.messageRefused(given ?? '')
       return
     }
     const body = stanza.getChildText('body')
@@ -249,20 +296,25 @@ export class Room {
       this.#handlers.subject(subject.getText() || null)
       return
     }
-    if (body === null) return
     const id = from.slice(this.#jid.length + 1)
+    if (body === null || id === '') return
     const stamp = stanza.getChild('delay', NS.delay)?.attrs['stamp']
-    const named = stanza.getChildText('display-name', NS.displayName)
+    const at = stamp === undefined ? Number.NaN : Date.parse(stamp)
+    const history = stamp !== undefined
+    const known = this.#names.get(id) ?? null
+    const written = stanza.getChildText('display-name', NS.displayName)
     this.#handlers.message({
-      id: stanza.attrs['id'] ?? crypto.randomUUID(),
+      // What has no id is known by who said it when, so that a replay is recognised.
+      id: given || (history ? `${id}@${stamp}` : randomHex(8)),
       from: id,
-      name: named ?? this.#names.get(id) ?? null,
+      // Of those who are gone only the room knows the name; of the others, we do.
+      name: history ? (written ?? known) : (known ?? written),
       own: id === this.id,
-      isPrivate: stanza.attrs['type'] === 'chat',
+      isPrivate: type === 'chat',
       to: null,
       text: body,
-      at: stamp ? Date.parse(stamp) : Date.now(),
-      history: stamp !== undefined
+      at: Number.isNaN(at) ? Date.now() : at,
+      history
     })
   }
 
@@ -278,8 +330,7 @@ export class Room {
       this.#handlers.focusRequest(request)
       return
     }
-    const refusal = el('error', null, { type: 'cancel' }, el('service-unavailable', NS.stanzas))
-    this.#stream.send(el('iq', NS.client, { type: 'error', id: request.attrs['id'], to: request.attrs['from'] }, refusal))
+    this.#stream.send(errorOf(request, 'service-unavailable'))
   }
 }
 
@@ -288,7 +339,7 @@ function disco(request: Element, node: string | undefined): Element {
     'query',
     NS.discoInfo,
     { node },
-    el('identity', null, { category: 'client', type: 'web', name: 'Althing' }),
+    el('identity', null, IDENTITY),
     ...FEATURES.map((feature) => el('feature', null, { var: feature }))
   )
   return iq('result', { id: request.attrs['id'], to: request.attrs['from'] }, answer)
@@ -302,7 +353,8 @@ function readSources(id: OccupantId, presence: Element): Map<string, SourceState
     try {
       const parsed: unknown = JSON.parse(text)
       for (const [name, state] of Object.entries(parsed ?? {})) {
-        if (!/^[A-Za-z0-9_]+-[av]\d+$/u.test(name) || !name.startsWith(`${id}-`)) continue
+        if (sources.size >= MOST_SOURCES) break
+        if (!name.startsWith(`${id}-`) || !/^[av]\d{1,3}$/u.test(name.slice(id.length + 1))) continue
         const given = (state ?? {}) as { muted?: unknown; videoType?: unknown }
         sources.set(name, { muted: given.muted !== false, screen: given.videoType === 'desktop' })
       }
@@ -319,21 +371,29 @@ function readSources(id: OccupantId, presence: Element): Map<string, SourceState
   return sources
 }
 
+function readRole(role: string | undefined): Role {
+  return role === 'moderator' || role === 'participant' || role === 'visitor' ? role : 'none'
+}
+
 /** Protocol 1 §16: what a refused join means. */
-function joinCode(error: StanzaErrorInfo): FailureCode {
-  if (error.application === 'displayname-required') return 'name-required'
-  switch (error.condition) {
+function joinError({ type, condition, application, text }: StanzaErrorInfo): JoinError {
+  if (application === 'displayname-required') return new JoinError('name-required')
+  switch (condition) {
     case 'not-authorized':
-      return 'password-required'
+      return new JoinError('password-required')
     case 'registration-required':
-      return 'members-only'
+      return new JoinError('members-only')
     case 'service-unavailable':
-      return 'room-full'
+      return new JoinError('room-full')
     case 'conflict':
-      return 'conflict'
+      return new JoinError('conflict')
     case 'forbidden':
-      return 'forbidden'
+      return new JoinError('forbidden')
+    case 'not-allowed':
+      if (application === 'authentication-required') return new JoinError('not-authorized')
+      // The room ended between our request for it and our join.
+      return new JoinError('not-allowed', application === 'room-does-not-exist' || text === 'Room creation is restricted')
     default:
-      return 'not-allowed'
+      return new JoinError('not-allowed', type === 'wait')
   }
 }

@@ -22,28 +22,38 @@ export interface LocalTransport {
   readonly fingerprint: { readonly hash: string; readonly value: string }
 }
 
+export interface Accepted {
+  readonly payloadTypes: ReadonlySet<number>
+  readonly extensions: ReadonlySet<number>
+}
+
 /** What each m-line of an answer sends, by mid. */
 export interface LocalDescription {
   readonly transport: LocalTransport | null
   readonly sending: ReadonlyMap<string, { readonly ssrc: number; readonly rtx: number | null }>
-  /** Payload types the browser accepted, by kind. */
-  readonly accepted: ReadonlyMap<Kind, ReadonlySet<number>>
+  /** What the browser accepted, by kind: numbers of payload types and of header extensions. */
+  readonly accepted: ReadonlyMap<Kind, Accepted>
 }
 
 export function readLocal(sdp: string): LocalDescription {
   const session = parseSdp(sdp)
   const sending = new Map<string, { ssrc: number; rtx: number | null }>()
-  const accepted = new Map<Kind, Set<number>>()
+  const accepted = new Map<Kind, Accepted>()
   let transport: LocalTransport | null = null
   for (const media of session.media) {
     const fingerprint = media.fingerprint ?? session.fingerprint
     const ufrag = media.iceUfrag ?? session.iceUfrag
     const pwd = media.icePwd ?? session.icePwd
     if (!transport && fingerprint && ufrag && pwd) {
-      transport = { ufrag: String(ufrag), pwd, fingerprint: { hash: fingerprint.type, value: fingerprint.hash } }
+      transport = { ufrag: String(ufrag), pwd: String(pwd), fingerprint: { hash: fingerprint.type, value: fingerprint.hash } }
     }
     const kind = media.type === 'audio' || media.type === 'video' ? media.type : null
-    if (kind && !accepted.has(kind)) accepted.set(kind, new Set(media.rtp.map((rtp) => rtp.payload)))
+    if (kind && !accepted.has(kind)) {
+      accepted.set(kind, {
+        payloadTypes: new Set(media.rtp.map((rtp) => rtp.payload)),
+        extensions: new Set(media.ext?.map((extension) => extension.value))
+      })
+    }
     // Firefox writes SSRCs on m-lines that only receive, too: those are not sources.
     const sends = media.direction === 'sendrecv' || media.direction === 'sendonly'
     if (!sends || media.mid === undefined) continue
@@ -76,7 +86,7 @@ export function acceptJingle(
       NS.rtp,
       { media: media.kind },
       ...media.payloadTypes
-        .filter((pt) => accepted?.has(pt.id))
+        .filter((pt) => accepted?.payloadTypes.has(pt.id))
         .map((pt) =>
           el(
             'payload-type',
@@ -88,7 +98,9 @@ export function acceptJingle(
         ),
       ...sourceElements(sources.filter((source) => source.kind === media.kind)),
       el('rtcp-mux', null),
-      ...media.extensions.map((extension) => el('rtp-hdrext', NS.hdrext, { id: String(extension.id), uri: extension.uri }))
+      ...media.extensions
+        .filter((extension) => accepted?.extensions.has(extension.id))
+        .map((extension) => el('rtp-hdrext', NS.hdrext, { id: String(extension.id), uri: extension.uri }))
     )
     const fingerprint = el(
       'fingerprint',

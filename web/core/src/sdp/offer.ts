@@ -58,7 +58,7 @@ const VIDEO_PREFERENCE = ['VP8', 'VP9', 'H264', 'AV1']
 export function readOffer(jingle: Element, from: string): Offer | null {
   const contents = jingle.getChildren('content')
   const content = (kind: Kind) => contents.find((c) => c.getChild('description')?.attrs['media'] === kind)
-  const transport = readTransport(contents[0]?.getChild('transport', NS.iceUdp))
+  const transport = readTransport(contents.map((c) => c.getChild('transport', NS.iceUdp)).find((t) => t !== undefined))
   const feedback = feedbackSources(jingle)
   const audio = content('audio')?.getChild('description')
   const video = content('video')?.getChild('description')
@@ -126,29 +126,28 @@ function candidateLine(candidate: Element): string {
 
 /** The sources owned by `jvb`, from JSON or XML. */
 function feedbackSources(jingle: Element): { audio: Stream | null; video: Stream | null } {
-  const json = jingle.getChild('json-message', NS.jitmeet)?.getText()
-  if (json) {
-    try {
-      const parsed = JSON.parse(json) as { sources?: { jvb?: { s: number; m: string }[][] } }
-      const [video, , audio] = parsed.sources?.jvb ?? []
-      const stream = (list: { s: number; m: string }[] | undefined): Stream | null =>
-        list?.[0] ? { ssrc: list[0].s, rtx: null, msid: list[0].m } : null
-      return { audio: stream(audio), video: stream(video) }
-    } catch {
-      return { audio: null, video: null }
-    }
+  const [video, , audio] = jsonSources(jingle.getChild('json-message', NS.jitmeet)?.getText() ?? '')
+  return { audio: audio ?? xmlSource(jingle, 'audio'), video: video ?? xmlSource(jingle, 'video') }
+}
+
+/** The first of each of `[video sources, video groups, audio sources]` (protocol 2 §5.3). */
+function jsonSources(text: string): (Stream | null)[] {
+  try {
+    const parsed = JSON.parse(text) as { sources?: { jvb?: { s?: unknown; m?: unknown }[][] } }
+    return (parsed.sources?.jvb ?? []).map(([first]) =>
+      typeof first?.s === 'number' && typeof first.m === 'string' ? { ssrc: first.s, rtx: null, msid: first.m } : null
+    )
+  } catch {
+    return []
   }
-  const stream = (kind: Kind): Stream | null => {
-    for (const content of jingle.getChildren('content')) {
-      const description = content.getChild('description')
-      if (description?.attrs['media'] !== kind) continue
-      for (const source of description.getChildren('source', NS.ssma)) {
-        if (source.getChild('ssrc-info')?.attrs['owner'] !== 'jvb') continue
-        const msid = source.getChildren('parameter').find((p) => p.attrs['name'] === 'msid')?.attrs['value']
-        return { ssrc: Number(source.attrs['ssrc']), rtx: null, msid: msid ?? '-' }
-      }
-    }
-    return null
-  }
-  return { audio: stream('audio'), video: stream('video') }
+}
+
+function xmlSource(jingle: Element, kind: Kind): Stream | null {
+  const sources = jingle.getChildren('content').flatMap((content) => {
+    const description = content.getChild('description')
+    return description?.attrs['media'] === kind ? description.getChildren('source', NS.ssma) : []
+  })
+  const source = sources.find((s) => s.getChild('ssrc-info')?.attrs['owner'] === 'jvb')
+  const msid = source?.getChildren('parameter').find((p) => p.attrs['name'] === 'msid')?.attrs['value']
+  return source && msid ? { ssrc: Number(source.attrs['ssrc']), rtx: null, msid } : null
 }

@@ -21,6 +21,8 @@ export interface SessionHandlers {
   /** The tracks of remote sources may have changed. */
   tracksChanged(): void
   connectionChanged(state: RTCPeerConnectionState): void
+  /** A change of the description did not work out: only a new session helps. */
+  broken(error: unknown): void
 }
 
 interface Slot {
@@ -41,8 +43,9 @@ export class MediaSession {
   readonly #tracks = new Map<LocalRole, MediaStreamTrack | null>()
   readonly #wanted = new Map<LocalRole, number>()
   #version = 1
-  #queue: Promise<unknown> = Promise.resolve()
+  #queue: Promise<void> = Promise.resolve()
   #batch: ReturnType<typeof setTimeout> | undefined
+  /** The focus knows the screen's source. */
   #screenSignalled = false
   #closed = false
 
@@ -57,26 +60,29 @@ export class MediaSession {
     }
   }
 
-  /** Answers the offer. Microphone and camera are signalled at once, sending or not. */
-  accept(tracks: ReadonlyMap<LocalRole, MediaStreamTrack | null>): Promise<void> {
+  /**
+   * Answers the offer. Microphone and camera are signalled at once, sending or not; without `tracks`
+   * nothing is, and this client only receives. Rejects with `StanzaError` when the focus refuses.
+   */
+  accept(tracks: ReadonlyMap<LocalRole, MediaStreamTrack | null> | null): Promise<void> {
     return this.#serial(async () => {
-      await this.#setRemote()
-      for (const role of ['microphone', 'camera'] as const) {
-        await this.#attach(role, tracks.get(role) ?? null)
+      try {
+        await this.#answerOffer(tracks)
+      } catch (error) {
+        // Nothing that waits behind it may still be signalled.
+        this.close()
+        throw error
       }
-      const local = await this.#answer()
-      if (!local.transport) throw new Error('the browser answered without a transport')
-      const sources = this.#sources(local, ['microphone', 'camera'])
-      await this.#handlers.request(acceptJingle(this.offer, this.#own.jid, local, local.transport, sources))
-      const screen = tracks.get('screen') ?? null
-      if (screen) await this.#share(screen)
     })
   }
 
-  /** The track one of our devices sends from now on; null sends nothing. */
+  /**
+   * The track one of our devices sends from now on; null sends nothing. Rejects with `StanzaError`
+   * when the focus refuses the source, which then sends nothing.
+   */
   setTrack(role: LocalRole, track: MediaStreamTrack | null): Promise<void> {
     return this.#serial(async () => {
-      if (role === 'screen' && track && !this.#senders.has('screen')) await this.#share(track)
+      if (role === 'screen' && track && !this.#screenSignalled) await this.#share(track)
       else await this.#attach(role, track)
     })
   }
@@ -86,7 +92,7 @@ export class MediaSession {
     const role = (['camera', 'screen'] as const).find((r) => this.sourceName(r) === source)
     if (!role) return
     this.#wanted.set(role, maxHeight)
-    void this.#serial(() => this.#applyWanted(role))
+    void this.#serial(() => this.#applyWanted(role)).catch(() => {})
   }
 
   sourceName(role: LocalRole): string {
@@ -120,7 +126,11 @@ export class MediaSession {
       return
     }
     clearTimeout(this.#batch)
-    this.#batch = setTimeout(() => void this.#serial(() => this.#renegotiate()), BATCH_MS)
+    this.#batch = setTimeout(() => {
+      this.#serial(() => this.#renegotiate()).catch((error: unknown) => {
+        if (!this.#closed) this.#handlers.broken(error)
+      })
+    }, BATCH_MS)
   }
 
   /** The track that carries a remote source now. */
@@ -161,10 +171,21 @@ export class MediaSession {
   }
 
   /** One operation at a time; a failed one does not stop the next. */
-  #serial<T>(operation: () => Promise<T>): Promise<T | undefined> {
+  #serial(operation: () => Promise<void>): Promise<void> {
     const next = this.#queue.then(() => (this.#closed ? undefined : operation()))
     this.#queue = next.catch(() => {})
     return next
+  }
+
+  async #answerOffer(tracks: ReadonlyMap<LocalRole, MediaStreamTrack | null> | null): Promise<void> {
+    await this.#setRemote()
+    for (const role of tracks ? (['microphone', 'camera'] as const) : []) {
+      await this.#attach(role, tracks?.get(role) ?? null)
+    }
+    const local = await this.#answer()
+    if (!local.transport) throw new Error('the browser answered without a transport')
+    const sources = this.#sources(local, ['microphone', 'camera'])
+    await this.#handlers.request(acceptJingle(this.offer, this.#own.jid, local, local.transport, sources))
   }
 
   async #setRemote(): Promise<void> {
@@ -177,13 +198,16 @@ export class MediaSession {
     return readLocal(this.pc.localDescription?.sdp ?? '')
   }
 
-  async #renegotiate(): Promise<LocalDescription> {
+  async #renegotiate(): Promise<void> {
     await this.#setRemote()
-    const local = await this.#answer()
+    await this.#answer()
+    this.#findTracks()
+  }
+
+  #findTracks(): void {
     const byMid = new Map(this.pc.getTransceivers().map((transceiver) => [transceiver.mid, transceiver]))
     for (const slot of this.#slots.values()) slot.track = byMid.get(slot.section.mid)?.receiver.track ?? null
     this.#handlers.tracksChanged()
-    return local
   }
 
   async #attach(role: LocalRole, track: MediaStreamTrack | null): Promise<void> {
@@ -200,22 +224,27 @@ export class MediaSession {
     await this.#applyWanted(role)
   }
 
-  /** The first share opens an m-line and is signalled; later ones use it again. */
+  /** The first share opens an m-line and is signalled; later ones use both again. */
   async #share(track: MediaStreamTrack): Promise<void> {
-    const mid = String(this.#sections.length)
-    this.#sections.push({ mid, kind: 'video', direction: 'recvonly', stream: null })
-    await this.#setRemote()
-    const transceiver = this.pc.getTransceivers().find((t) => t.mid === mid)
-    if (!transceiver) throw new Error('no transceiver for the share')
-    transceiver.direction = 'sendonly'
-    this.#senders.set('screen', transceiver)
+    if (!this.#senders.has('screen')) {
+      const mid = String(this.#sections.length)
+      this.#sections.push({ mid, kind: 'video', direction: 'recvonly', stream: null })
+      await this.#setRemote()
+      const transceiver = this.pc.getTransceivers().find((t) => t.mid === mid)
+      if (!transceiver) throw new Error('no transceiver for the share')
+      transceiver.direction = 'sendonly'
+      this.#senders.set('screen', transceiver)
+    } else await this.#setRemote()
     await this.#attach('screen', track)
     const local = await this.#answer()
-    this.#handlers.tracksChanged()
-    if (this.#screenSignalled) return
-    this.#screenSignalled = true
-    const sources = this.#sources(local, ['screen'])
-    await this.#handlers.request(sourceJingle('source-add', this.offer, sources))
+    this.#findTracks()
+    try {
+      await this.#handlers.request(sourceJingle('source-add', this.offer, this.#sources(local, ['screen'])))
+      this.#screenSignalled = true
+    } catch (error) {
+      await this.#attach('screen', null)
+      throw error
+    }
   }
 
   #sources(local: LocalDescription, roles: readonly LocalRole[]): LocalSource[] {
@@ -237,10 +266,13 @@ export class MediaSession {
     const parameters = transceiver.sender.getParameters()
     const encoding = parameters.encodings[0]
     if (!encoding) return
-    const height = this.#tracks.get(role)?.getSettings().height ?? 720
+    // Wanted is the shorter side, whichever way the picture is held.
+    const { width, height } = this.#tracks.get(role)?.getSettings() ?? {}
+    const captured = Math.min(width ?? Infinity, height ?? Infinity)
+    const scale = wanted > 0 && Number.isFinite(captured) ? captured / wanted : 1
     encoding.active = wanted !== 0
     // Text on a shared screen stays sharp: only cameras are scaled.
-    encoding.scaleResolutionDownBy = role === 'camera' && wanted > 0 ? Math.max(1, height / wanted) : 1
+    encoding.scaleResolutionDownBy = role === 'camera' ? Math.max(1, scale) : 1
     await transceiver.sender.setParameters(parameters).catch(() => {})
   }
 }

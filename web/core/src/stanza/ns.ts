@@ -2,6 +2,7 @@
 export const NS = {
   client: 'jabber:client',
   framing: 'urn:ietf:params:xml:ns:xmpp-framing',
+  stream: 'http://etherx.jabber.org/streams',
   sasl: 'urn:ietf:params:xml:ns:xmpp-sasl',
   bind: 'urn:ietf:params:xml:ns:xmpp-bind',
   stanzas: 'urn:ietf:params:xml:ns:xmpp-stanzas',
