@@ -24,7 +24,9 @@ pub(crate) fn candidates(
 
     let mut list = List::default();
     if !only_loopback {
-        for host in &hosts {
+        // What the operator names keeps its place on a machine with ever so many interfaces.
+        let room = MAX_CANDIDATES.saturating_sub(advertised.len());
+        for host in hosts.iter().take(room) {
             list.push(*host, CandidateType::Host, None);
         }
     }
@@ -172,6 +174,18 @@ mod tests {
     }
 
     const WILDCARDS: &[&str] = &["0.0.0.0:10000", "[::]:10000"];
+
+    #[test]
+    fn many_interfaces_do_not_push_out_what_is_advertised() {
+        let interfaces: Vec<IpAddr> = (0..40).map(|n| IpAddr::from([10, 0, n, 2])).collect();
+        let advertise = ["203.0.113.7".parse().unwrap()];
+        let list = candidates(&addresses(WILDCARDS), &interfaces, &advertise);
+        assert_eq!(list.len(), MAX_CANDIDATES);
+        assert!(
+            list.iter()
+                .any(|c| c.address.to_string() == "203.0.113.7:10000")
+        );
+    }
 
     #[test]
     fn candidates_follow_interfaces_and_configuration() {
