@@ -10,6 +10,7 @@
 mod door;
 mod entropy;
 mod id;
+mod identity;
 mod media;
 pub mod profile;
 mod secret;
@@ -22,6 +23,7 @@ pub use id::{
     ConferenceId, EndpointId, IdError, MAX_ENDPOINT_ID, MAX_SOURCE_NAME, NodeId, SessionId,
     SourceName,
 };
+pub use identity::{Identity, RoomClaim, TokenStanding};
 pub use media::{Bitrate, MediaKind, MediaKinds, Role, Ssrc, VideoType};
 pub use secret::{Redacted, Secret};
 pub use source::{Encoding, FeedbackSources, SourceDescription};

@@ -104,6 +104,7 @@ fn sender(session: SessionId, who: u8) -> Sender {
             secure: false,
             authority: "localhost".into(),
         },
+        identity: None,
     }
 }
 

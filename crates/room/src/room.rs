@@ -2,7 +2,7 @@ use crate::address::{FOCUS, RoomNames};
 use crate::event::{LeaveReason, RoomEvent};
 use crate::message::History;
 use crate::occupant::Occupant;
-use althing_model::{EndpointId, Entropy, MediaKinds, Now, Origin, SessionId};
+use althing_model::{EndpointId, Entropy, Identity, MediaKinds, Now, Origin, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +38,8 @@ pub struct Sender {
     pub jid: Jid,
     /// How it reached us.
     pub origin: Origin,
+    /// Who it is by its token; nobody in particular without one.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What a room is told.

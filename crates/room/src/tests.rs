@@ -45,6 +45,7 @@ fn sender(number: u64) -> Sender {
             secure: true,
             authority: "meet.example".into(),
         },
+        identity: None,
     }
 }
 
@@ -347,6 +348,7 @@ fn the_same_person_replaces_its_former_session() {
             session: session(9),
             jid: Jid::parse("00000001-u@meet.jitsi/new").unwrap(),
             ..sender(1)
+            identity: None,
         },
         stanza,
     });

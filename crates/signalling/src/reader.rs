@@ -287,6 +287,7 @@ impl Reader {
                 session: self.id.clone(),
                 jid,
                 origin: self.info.origin.clone(),
+                identity: None,
             },
             stanza,
         };

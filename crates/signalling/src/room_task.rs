@@ -358,6 +358,7 @@ mod tests {
                     secure: true,
                     authority: "door.example".into(),
                 },
+                identity: None,
             },
             stanza,
         })
