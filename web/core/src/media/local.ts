@@ -13,6 +13,7 @@ import type {
   MediaOutcome,
   ShareOptions
 } from '../types.ts'
+import { Published } from '../published.ts'
 import { watchTrackLevel } from './level.ts'
 
 const OK: MediaOutcome = { ok: true }
@@ -50,23 +51,20 @@ export function failureCode(error: unknown, secure: boolean): MediaFailureCode {
 
 class BrowserMedia implements LocalMedia {
   readonly #maxHeight: number
-  readonly #listeners = new Set<(snapshot: LocalMediaSnapshot) => void>()
-  readonly #events = new Map<keyof LocalMediaEvents, Set<(detail: never) => void>>()
   readonly #aborts = new AbortController()
-  #snapshot: LocalMediaSnapshot
-  #announced = false
+  readonly #state: Published<LocalMediaSnapshot, LocalMediaEvents>
   /** The latest wish per device: a slow camera must not come on after it was switched off. */
   readonly #wish: Record<Role, number> = { microphone: 0, camera: 0, screen: 0 }
 
   constructor(options: LocalMediaOptions) {
     this.#maxHeight = options.maxHeight ?? 720
-    this.#snapshot = {
+    this.#state = new Published<LocalMediaSnapshot, LocalMediaEvents>({
       microphone: off(options.microphoneId ?? null),
       camera: off(options.cameraId ?? null),
       screen: off(null),
       devices: NO_DEVICES,
       speakerId: options.speakerId ?? null
-    }
+    })
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.#devicesChanged(), {
       signal: this.#aborts.signal
     })
@@ -74,46 +72,42 @@ class BrowserMedia implements LocalMedia {
   }
 
   snapshot(): LocalMediaSnapshot {
-    return this.#snapshot
+    return this.#state.snapshot
   }
 
   subscribe(listener: (snapshot: LocalMediaSnapshot) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#state.subscribe(listener)
   }
 
   on<K extends keyof LocalMediaEvents>(event: K, listener: (detail: LocalMediaEvents[K]) => void): () => void {
-    const set = this.#events.get(event) ?? new Set()
-    this.#events.set(event, set)
-    set.add(listener as (detail: never) => void)
-    return () => set.delete(listener as (detail: never) => void)
+    return this.#state.on(event, listener)
   }
 
   async setMicrophone(on: boolean): Promise<MediaOutcome> {
-    const { microphone } = this.#snapshot
+    const { microphone } = this.#state.snapshot
     if (!on) {
       this.#wish.microphone++
       // The track stays, so that unmuting is instant.
       if (microphone.track) {
         microphone.track.enabled = false
-        this.#set({ microphone: { state: 'muted', track: microphone.track, deviceId: microphone.deviceId } })
-      } else this.#set({ microphone: off(microphone.deviceId) })
+        this.#state.set({ microphone: { state: 'muted', track: microphone.track, deviceId: microphone.deviceId } })
+      } else this.#state.set({ microphone: off(microphone.deviceId) })
       return OK
     }
     if (microphone.track && microphone.track.readyState === 'live') {
       microphone.track.enabled = true
-      this.#set({ microphone: { state: 'on', track: microphone.track, deviceId: microphone.deviceId } })
+      this.#state.set({ microphone: { state: 'on', track: microphone.track, deviceId: microphone.deviceId } })
       return OK
     }
     return this.#capture('microphone', microphone.deviceId)
   }
 
   async setCamera(on: boolean): Promise<MediaOutcome> {
-    const { camera } = this.#snapshot
+    const { camera } = this.#state.snapshot
     if (!on) {
       this.#wish.camera++
       camera.track?.stop()
-      this.#set({ camera: off(camera.deviceId) })
+      this.#state.set({ camera: off(camera.deviceId) })
       return OK
     }
     if (camera.state === 'on') return OK
@@ -122,7 +116,7 @@ class BrowserMedia implements LocalMedia {
 
   async startShare(options: ShareOptions = {}): Promise<MediaOutcome> {
     const wish = ++this.#wish.screen
-    this.#set({ screen: { state: 'starting', track: null, deviceId: null } })
+    this.#state.set({ screen: { state: 'starting', track: null, deviceId: null } })
     try {
       const motion = options.content === 'motion'
       const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: motion ? 30 : 15 } } })
@@ -134,40 +128,40 @@ class BrowserMedia implements LocalMedia {
       }
       track.contentHint = motion ? 'motion' : 'detail'
       track.addEventListener('ended', () => {
-        if (this.#snapshot.screen.track !== track) return
-        this.#set({ screen: off(null) })
-        this.#emit('shareEnded', {})
+        if (this.#state.snapshot.screen.track !== track) return
+        this.#state.set({ screen: off(null) })
+        this.#state.emit('shareEnded', {})
       })
-      this.#set({ screen: { state: 'on', track, deviceId: null } })
+      this.#state.set({ screen: { state: 'on', track, deviceId: null } })
       return OK
     } catch (error) {
       const code = failureCode(error, window.isSecureContext)
       // Closing the picker is how a person says no here; it is no failure to be shown.
       const cancelled = code === 'denied'
-      this.#set({ screen: off(null) })
+      this.#state.set({ screen: off(null) })
       return { ok: false, code: cancelled ? 'cancelled' : code }
     }
   }
 
   async stopShare(): Promise<void> {
     this.#wish.screen++
-    this.#snapshot.screen.track?.stop()
-    this.#set({ screen: off(null) })
+    this.#state.snapshot.screen.track?.stop()
+    this.#state.set({ screen: off(null) })
   }
 
   async selectDevice(kind: DeviceKind, id: string): Promise<MediaOutcome> {
     if (kind === 'speaker') {
-      this.#set({ speakerId: id })
+      this.#state.set({ speakerId: id })
       return OK
     }
-    const current = this.#snapshot[kind]
+    const current = this.#state.snapshot[kind]
     if (current.state === 'on' || current.state === 'muted') {
       const muted = current.state === 'muted'
       const outcome = await this.#capture(kind, id)
       if (outcome.ok && muted && kind === 'microphone') await this.setMicrophone(false)
       return outcome
     }
-    this.#set({ [kind]: off(id) })
+    this.#state.set({ [kind]: off(id) })
     return OK
   }
 
@@ -185,7 +179,7 @@ class BrowserMedia implements LocalMedia {
         listener(0)
       }
     }
-    follow(this.#snapshot)
+    follow(this.#state.snapshot)
     const unsubscribe = this.subscribe(follow)
     return () => {
       unsubscribe()
@@ -197,16 +191,15 @@ class BrowserMedia implements LocalMedia {
     this.#aborts.abort()
     for (const role of ['microphone', 'camera', 'screen'] as const) {
       this.#wish[role]++
-      this.#snapshot[role].track?.stop()
+      this.#state.snapshot[role].track?.stop()
     }
-    this.#listeners.clear()
-    this.#events.clear()
+    this.#state.forget()
   }
 
   async #capture(role: 'microphone' | 'camera', deviceId: string | null): Promise<MediaOutcome> {
     const wish = ++this.#wish[role]
-    const old = this.#snapshot[role].track
-    if (!old) this.#set({ [role]: { state: 'starting', track: null, deviceId } })
+    const old = this.#state.snapshot[role].track
+    if (!old) this.#state.set({ [role]: { state: 'starting', track: null, deviceId } })
     try {
       const track = await this.#getTrack(role, deviceId)
       if (wish !== this.#wish[role]) {
@@ -215,12 +208,12 @@ class BrowserMedia implements LocalMedia {
       }
       old?.stop()
       const actual = track.getSettings().deviceId ?? deviceId
-      this.#set({ [role]: { state: 'on', track, deviceId: actual } })
+      this.#state.set({ [role]: { state: 'on', track, deviceId: actual } })
       void this.#listDevices()
       return OK
     } catch (error) {
       const code = failureCode(error, window.isSecureContext)
-      if (wish === this.#wish[role] && !old) this.#set({ [role]: { state: 'failed', track: null, deviceId, code } })
+      if (wish === this.#wish[role] && !old) this.#state.set({ [role]: { state: 'failed', track: null, deviceId, code } })
       return { ok: false, code }
     }
   }
@@ -240,20 +233,20 @@ class BrowserMedia implements LocalMedia {
   }
 
   async #devicesChanged(): Promise<void> {
-    const before = this.#snapshot.devices
+    const before = this.#state.snapshot.devices
     await this.#listDevices()
     for (const [role, list, old] of [
-      ['microphone', this.#snapshot.devices.microphones, before.microphones],
-      ['camera', this.#snapshot.devices.cameras, before.cameras]
+      ['microphone', this.#state.snapshot.devices.microphones, before.microphones],
+      ['camera', this.#state.snapshot.devices.cameras, before.cameras]
     ] as const) {
-      const { deviceId, track } = this.#snapshot[role]
+      const { deviceId, track } = this.#state.snapshot[role]
       const lost = old.find((device) => device.id === deviceId)
       if (!track || !lost || list.some((device) => device.id === deviceId)) continue
-      const muted = this.#snapshot[role].state === 'muted'
+      const muted = this.#state.snapshot[role].state === 'muted'
       const outcome = await this.#capture(role, null)
       if (outcome.ok && muted && role === 'microphone') await this.setMicrophone(false)
-      const now = list.find((device) => device.id === this.#snapshot[role].deviceId) ?? null
-      this.#emit('deviceLost', { kind: role, label: lost.label, replacedBy: outcome.ok ? now : null })
+      const now = list.find((device) => device.id === this.#state.snapshot[role].deviceId) ?? null
+      this.#state.emit('deviceLost', { kind: role, label: lost.label, replacedBy: outcome.ok ? now : null })
     }
   }
 
@@ -261,20 +254,6 @@ class BrowserMedia implements LocalMedia {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? []
     const of = (kind: MediaDeviceKind): Device[] =>
       all.filter((d) => d.kind === kind && d.deviceId !== '').map((d) => ({ id: d.deviceId, label: d.label }))
-    this.#set({ devices: { microphones: of('audioinput'), cameras: of('videoinput'), speakers: of('audiooutput') } })
-  }
-
-  #set(change: Partial<LocalMediaSnapshot>): void {
-    this.#snapshot = { ...this.#snapshot, ...change }
-    if (this.#announced) return
-    this.#announced = true
-    queueMicrotask(() => {
-      this.#announced = false
-      for (const listener of this.#listeners) listener(this.#snapshot)
-    })
-  }
-
-  #emit<K extends keyof LocalMediaEvents>(event: K, detail: LocalMediaEvents[K]): void {
-    for (const listener of this.#events.get(event) ?? []) (listener as (detail: LocalMediaEvents[K]) => void)(detail)
+    this.#state.set({ devices: { microphones: of('audioinput'), cameras: of('videoinput'), speakers: of('audiooutput') } })
   }
 }

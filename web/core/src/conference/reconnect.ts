@@ -1,0 +1,52 @@
+// The one state machine of a join, as plain transitions: no timers, no sockets.
+
+import type { ConnectionState } from '../types.ts'
+
+const FIRST_RETRY_MS = 500
+const LONGEST_RETRY_MS = 8_000
+/** A first join that cannot reach the server fails after this many tries; a lost one never gives up. */
+const FIRST_JOIN_TRIES = 3
+/** Before the first restart of the media session: the path may only have been slow. */
+const MEDIA_RETRY_MS = 2_000
+/** The focus offers anew at most every five seconds (protocol 2 §11.1). */
+const LATER_MEDIA_RETRY_MS = 6_000
+
+export type Reconnecting = Extract<ConnectionState, { phase: 'reconnecting' }>
+
+/** The socket is gone, or a try did not get through: the `tries`th in a row. */
+export function signallingLost(before: ConnectionState, tries: number, now: number): ConnectionState {
+  if (before.phase !== 'connecting') {
+    return { phase: 'reconnecting', what: 'signalling', since: troubleSince(before, now), attempt: tries }
+  }
+  return tries < FIRST_JOIN_TRIES ? before : { phase: 'failed', code: 'unreachable' }
+}
+
+/** Whether a refusal that may pass is worth another try. */
+export function mayRetry(before: ConnectionState, triesSoFar: number): boolean {
+  return before.phase !== 'connecting' || triesSoFar + 1 < FIRST_JOIN_TRIES
+}
+
+/** How long to wait before the next try; `chance`, 0 to 1, keeps a room from coming back all at once. */
+export function retryAfterMs(tries: number, chance: number): number {
+  return Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS) * (0.75 + chance / 2)
+}
+
+/** The path to the bridge is gone, the room is not. */
+export function mediaLost(before: ConnectionState, now: number): Reconnecting {
+  const attempt = before.phase === 'reconnecting' ? before.attempt + 1 : 1
+  return { phase: 'reconnecting', what: 'media', since: troubleSince(before, now), attempt }
+}
+
+/** Media flows again, or is not needed any more. */
+export function mediaBack(before: ConnectionState): ConnectionState {
+  return before.phase === 'reconnecting' && before.what === 'media' ? { phase: 'joined' } : before
+}
+
+/** From a media session's failure until it is ended for a new one. */
+export function mediaRetryAfterMs({ attempt }: Reconnecting): number {
+  return attempt === 1 ? MEDIA_RETRY_MS : LATER_MEDIA_RETRY_MS
+}
+
+function troubleSince(before: ConnectionState, now: number): number {
+  return before.phase === 'reconnecting' ? before.since : now
+}
