@@ -16,7 +16,7 @@ pub(crate) fn command() -> Command {
             Command::new("serve")
                 .about("Start the server; no configuration is needed")
                 .arg(config_file())
-                .args(KEYS.iter().map(|key| {
+                .args(KEYS.iter().filter(|key| !key.is_secret()).map(|key| {
                     Arg::new(key.path())
                         .long(key.flag())
                         .value_name(key.value_name)

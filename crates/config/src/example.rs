@@ -1,3 +1,4 @@
+use crate::auth;
 use crate::keys::{KEYS, Key};
 
 /// The example file: every key with its documentation, commented out at its default.
@@ -14,12 +15,36 @@ pub fn example() -> String {
     let mut section = None;
     for key in KEYS {
         if key.section() != section {
+            if section == Some("auth.token") {
+                text += &auth_key();
+            }
             section = key.section();
             if let Some(section) = section {
                 text += &format!("\n[{section}]\n");
             }
         }
         text += &entry(key);
+    }
+    if section == Some("auth.token") {
+        text += &auth_key();
+    }
+    text
+}
+
+/// Not to be switched on as it stands: a key has one source.
+fn auth_key() -> String {
+    let mut text = String::from(
+        "\n# Further keys that tokens may be signed with, each a section of its own; they stand in\n\
+         # this file only. The first that can sign is the one of \"althing token\".\n\
+         # [[auth.key]]\n",
+    );
+    for (name, value, doc) in auth::FIELDS {
+        let mut lines = wrapped(doc, 60).into_iter();
+        let setting = format!("{name} = {value}");
+        text += &format!("# {setting:<28} # {}\n", lines.next().unwrap_or_default());
+        for line in lines {
+            text += &format!("# {:<28} # {line}\n", "");
+        }
     }
     text
 }

@@ -1,10 +1,11 @@
 //! A TOML document as keys and values, each with its line.
 
 use crate::value::Given;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// One `key = value` of a document.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// `http.listen`.
     pub path: String,
@@ -29,39 +30,43 @@ fn line_of(text: &str, offset: usize) -> usize {
         .count()
 }
 
-/// Every entry of a document, sections opened one level deep by `is_section`.
+/// Every entry of a document, sections opened by `is_section`.
 pub(crate) fn entries(text: &str, is_section: fn(&str) -> bool) -> Result<Vec<Entry>, Malformed> {
     let document = DeTable::parse(text).map_err(|error| Malformed {
         line: line_of(text, error.span().map_or(0, |span| span.start)),
         message: error.message().trim().replace('\n', ", "),
     })?;
     let mut entries = Vec::new();
-    for (key, value) in document.get_ref() {
-        let name = key.get_ref().as_ref();
-        match value.get_ref() {
-            // An unknown section's keys are reported as they stand, so that a misspelt section is
-            // recognised by them; an empty one is reported itself.
-            DeValue::Table(table) if is_section(name) || !table.is_empty() => {
-                for (inner, value) in table {
-                    entries.push(Entry {
-                        path: format!("{name}.{}", inner.get_ref()),
-                        line: line_of(text, inner.span().start),
-                        value: given(value.get_ref()),
-                    });
-                }
-            }
-            value => entries.push(Entry {
-                path: name.to_owned(),
-                line: line_of(text, key.span().start),
-                value: given(value),
-            }),
-        }
-    }
+    collect(text, "", document.get_ref(), is_section, &mut entries);
     entries.sort_by_key(|entry| entry.line);
     Ok(entries)
 }
 
-fn given(value: &DeValue<'_>) -> Given {
+fn collect(
+    text: &str,
+    section: &str,
+    table: &DeTable<'_>,
+    is_section: fn(&str) -> bool,
+    entries: &mut Vec<Entry>,
+) {
+    for (key, value) in table {
+        let path = format!("{section}{}", key.get_ref());
+        match value.get_ref() {
+            // An unknown section's keys are reported as they stand, so that a misspelt section is
+            // recognised by them; an empty one is reported itself.
+            DeValue::Table(inner) if is_section(&path) || !inner.is_empty() => {
+                collect(text, &format!("{path}."), inner, is_section, entries);
+            }
+            value => entries.push(Entry {
+                path,
+                line: line_of(text, key.span().start),
+                value: given(text, value),
+            }),
+        }
+    }
+}
+
+fn given(text: &str, value: &DeValue<'_>) -> Given {
     match value {
         DeValue::String(text) => Given::Text(text.as_ref().to_owned()),
         DeValue::Integer(number) => integer(number).map_or(
@@ -69,6 +74,10 @@ fn given(value: &DeValue<'_>) -> Given {
             Given::Integer(i64::MAX),
             Given::Integer,
         ),
+        DeValue::Boolean(value) => Given::Bool(*value),
+        DeValue::Array(items) if !items.is_empty() && items.iter().all(is_table) => {
+            Given::Tables(items.iter().map(|item| fields(text, item)).collect())
+        }
         DeValue::Array(items) => items
             .iter()
             .map(|item| match item.get_ref() {
@@ -80,6 +89,20 @@ fn given(value: &DeValue<'_>) -> Given {
             .map_or(Given::Other("list of something else"), Given::List),
         other => Given::Other(other.type_str()),
     }
+}
+
+fn is_table(item: &Spanned<DeValue<'_>>) -> bool {
+    matches!(item.get_ref(), DeValue::Table(_))
+}
+
+/// A table of a list: where it begins, and its fields.
+fn fields(text: &str, item: &Spanned<DeValue<'_>>) -> (usize, Vec<Entry>) {
+    let mut entries = Vec::new();
+    if let DeValue::Table(table) = item.get_ref() {
+        collect(text, "", table, |_| false, &mut entries);
+    }
+    entries.sort_by_key(|entry| entry.line);
+    (line_of(text, item.span().start), entries)
 }
 
 fn integer(number: &toml::de::DeInteger<'_>) -> Option<i64> {

@@ -2,7 +2,8 @@
 //!
 //! Every key is one entry of a table ([`KEYS`]): its name, its documentation, its default as
 //! written in a file, and how it is read. The file's keys, the `ALTHING_…` variables, the
-//! command-line flags and the example file all come from that table, so none can be forgotten.
+//! command-line flags and the example file all come from that table, so none can be forgotten. The
+//! keys of tokens (`[[auth.key]]`) are a list of tables, and stand in the file alone.
 //!
 //! ```text
 //!   defaults ◄── file (TOML) ◄── ALTHING_* ◄── flags        the later one wins
@@ -13,6 +14,7 @@
 //! An unknown key is an error that names it, where it stands, and the nearest known one. Nothing
 //! here opens a socket, creates a file or reads the environment: it is all handed in.
 
+mod auth;
 mod example;
 mod file;
 mod keys;
@@ -23,4 +25,7 @@ mod value;
 pub use example::example;
 pub use keys::{KEYS, Key, nearest};
 pub use load::{ConfigError, Problem, Sources, Where, load};
-pub use settings::{Advertise, Http, Log, LogFormat, Media, Rooms, Settings};
+pub use settings::{
+    Advertise, Auth, AuthKey, AuthKeySource, Hosts, Http, Log, LogFormat, Media, Moderators, Rooms,
+    Settings, TokenRules,
+};

@@ -1,7 +1,9 @@
+use crate::auth;
 use crate::file;
 use crate::keys::{FILE_VARIABLE, KEYS, Key, PREFIX, is_section, nearest};
-use crate::settings::Settings;
+use crate::settings::{Hosts, Moderators, Settings};
 use crate::value::Given;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -94,6 +96,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let mut loader = Loader {
         settings: Settings::default(),
         problems: Vec::new(),
+        places: BTreeMap::new(),
     };
     if let Some((path, text)) = &sources.file {
         loader.file(path, text);
@@ -101,6 +104,9 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     loader.environment(&sources.environment);
     for (path, text) in &sources.flags {
         loader.flag(path, text);
+    }
+    if loader.problems.is_empty() {
+        loader.somebody_must_get_in();
     }
     if loader.problems.is_empty() {
         Ok(loader.settings)
@@ -114,6 +120,8 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 struct Loader {
     settings: Settings,
     problems: Vec<Problem>,
+    /// Where each key was set last.
+    places: BTreeMap<String, Where>,
 }
 
 impl Loader {
@@ -124,6 +132,46 @@ impl Loader {
     fn set(&mut self, key: &Key, value: &Given, place: Where) {
         if let Err(refusal) = (key.set)(&mut self.settings, value) {
             self.problem(place, format!("{} {refusal}", key.path()));
+        } else {
+            self.places.insert(key.path(), place);
+        }
+    }
+
+    /// Settings that ask for tokens make no sense without a key to check one.
+    fn somebody_must_get_in(&mut self) {
+        let auth = &self.settings.auth;
+        if auth.secret.is_some() || !auth.keys.is_empty() {
+            return;
+        }
+        let asks = [
+            ("auth.guests", !auth.guests),
+            ("auth.hosts", auth.hosts == Hosts::Authenticated),
+            (
+                "auth.moderators",
+                auth.moderators == Moderators::Authenticated,
+            ),
+        ];
+        for (path, asks) in asks {
+            if asks && let Some(place) = self.places.get(path).cloned() {
+                self.problem(
+                    place,
+                    format!(
+                        "{path} asks for people with a token, but there is no key to check one: \
+                         set auth.secret, auth.secret_file or [[auth.key]]"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn auth_keys(&mut self, path: &Path, line: usize, value: &Given) {
+        match auth::keys(line, value) {
+            Ok(keys) => self.settings.auth.keys = keys,
+            Err(problems) => {
+                for (line, message) in problems {
+                    self.problem(Where::File(path.to_owned(), line), message);
+                }
+            }
         }
     }
 
@@ -139,6 +187,20 @@ impl Loader {
             let place = Where::File(path.to_owned(), entry.line);
             if let Some(key) = KEYS.iter().find(|key| key.path() == entry.path) {
                 self.set(key, &entry.value, place);
+            } else if entry.path == auth::PATH {
+                self.auth_keys(path, entry.line, &entry.value);
+            } else if let Some(field) = entry
+                .path
+                .strip_prefix(auth::PATH)
+                .and_then(|rest| rest.strip_prefix('.'))
+            {
+                self.problem(
+                    place,
+                    format!(
+                        "{field} belongs in a list: write [[{0}]], not [{0}]",
+                        auth::PATH
+                    ),
+                );
             } else if is_section(&entry.path) {
                 self.problem(
                     place,

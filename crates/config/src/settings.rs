@@ -1,3 +1,4 @@
+use althing_model::Secret;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub log: Log,
     /// Limits of rooms.
     pub rooms: Rooms,
+    /// Who may come in, and as what.
+    pub auth: Auth,
 }
 
 /// Listeners and proxies.
@@ -33,6 +36,8 @@ pub struct Http {
     pub admin_listen: Vec<SocketAddr>,
     /// Who may set `X-Forwarded-*`.
     pub trusted_proxies: Vec<IpNet>,
+    /// The address people open, without a slash at its end; for links that are printed.
+    pub public_url: Option<String>,
 }
 
 /// The media port and what clients are told of it.
@@ -86,6 +91,91 @@ pub struct Rooms {
     pub max_sessions: usize,
 }
 
+/// Who may come in, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// Who may open a room.
+    pub hosts: Hosts,
+    /// Whether people without a token may come in at all.
+    pub guests: bool,
+    /// Who becomes a moderator when a token does not say.
+    pub moderators: Moderators,
+    /// Where clients send people to log in (`tokenAuthUrl`).
+    pub login_url: Option<String>,
+    /// What a token has to say.
+    pub token: TokenRules,
+    /// The keys that tokens are signed with, in the order to try and to sign with; those of
+    /// The shared secret of `auth.secret` or `auth.secret_file`: a key before all others.
+    pub secret: Option<AuthKeySource>,
+    /// The keys that tokens are signed with, in the order to try and to sign with.
+    pub keys: Vec<AuthKey>,
+}
+
+/// Who may open a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hosts {
+    /// Whoever comes first.
+    Everyone,
+    /// People with a token; guests wait for one of them.
+    Authenticated,
+}
+
+/// Who becomes a moderator when a token does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moderators {
+    /// Whoever is first in the room, and after them the next.
+    First,
+    /// Everybody with a token.
+    Authenticated,
+    /// Everybody.
+    Everyone,
+}
+
+/// What a token has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRules {
+    /// Accepted `iss`; `*` is any.
+    pub issuers: Vec<String>,
+    /// Accepted `aud`; `*` is any.
+    pub audiences: Vec<String>,
+    /// How far clocks may differ.
+    pub clock_skew: Duration,
+    /// Whether `exp` must be there.
+    pub require_exp: bool,
+    /// Whether `room` must be there.
+    pub require_room: bool,
+    /// Whether `sub` must be the domain or tenant.
+    pub verify_domain: bool,
+}
+
+/// A key that tokens are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthKey {
+    /// Algorithms it is good for (`HS256`); empty is what its kind implies.
+    pub algorithms: Vec<String>,
+    /// The `kid` a token names it by; `None` does not ask.
+    pub kid: Option<String>,
+    /// Where it comes from.
+    pub source: AuthKeySource,
+}
+
+/// Where a key comes from. Files are for the reader of this to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthKeySource {
+    /// A shared secret.
+    Secret(Secret),
+    /// A file with a shared secret.
+    SecretFile(PathBuf),
+    /// A public key, certificate or private key.
+    Pem(Secret),
+    /// A file with one of those.
+    PemFile(PathBuf),
+    /// A JSON document of keys.
+    Jwks(String),
+    /// A server that has a PEM file for each `kid`.
+    Asap(String),
+}
+
 /// `[::]` takes IPv4 connections too, so one socket serves every interface.
 const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
@@ -112,6 +202,7 @@ impl Default for Settings {
                     IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
                     IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
                 ],
+                public_url: None,
             },
             media: Media {
                 // The port that operators of Jitsi have already opened.
@@ -129,6 +220,26 @@ impl Default for Settings {
                 max_occupants: 1_000,
                 max_rooms: 10_000,
                 max_sessions: 20_000,
+            },
+            auth: Auth {
+                // Without a key there is nobody but guests.
+                hosts: Hosts::Everyone,
+                guests: true,
+                moderators: Moderators::First,
+                login_url: None,
+                token: TokenRules {
+                    // Whoever has the key decides what it says.
+                    issuers: vec!["*".to_owned()],
+                    audiences: vec!["*".to_owned()],
+                    // What clocks kept by NTP never reach, and replays can hardly use.
+                    clock_skew: Duration::from_secs(30),
+                    // Jitsi's own sample token has none.
+                    require_exp: false,
+                    require_room: true,
+                    verify_domain: false,
+                },
+                secret: None,
+                keys: Vec::new(),
             },
         }
     }

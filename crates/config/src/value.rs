@@ -1,5 +1,6 @@
 //! What was given for a key, and how it is understood.
 
+use crate::file::Entry;
 use crate::settings::Advertise;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -14,6 +15,10 @@ pub(crate) enum Given {
     Integer(i64),
     /// A list in a file, its numbers written out.
     List(Vec<String>),
+    /// `true` or `false` in a file.
+    Bool(bool),
+    /// A list of tables in a file, each with its line.
+    Tables(Vec<(usize, Vec<Entry>)>),
     /// Something no key takes: its TOML type.
     Other(&'static str),
 }
@@ -26,12 +31,47 @@ fn expected(what: &str, got: &str) -> Refusal {
 }
 
 impl Given {
+    /// How a sentence calls what is there, when a key does not take its kind.
+    fn kind(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            Self::Integer(number) => number.to_string(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Bool(_) => "a boolean".to_owned(),
+            Self::Tables(_) => "a list of tables".to_owned(),
+            Self::Other(kind) => format!("a {kind}"),
+        }
+    }
+
+    pub(crate) fn flag(&self) -> Result<bool, Refusal> {
+        match self {
+            Self::Bool(value) => Ok(*value),
+            Self::Text(text) => match text.trim() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(expected("true or false", &self.kind())),
+            },
+            _ => Err(expected("true or false", &self.kind())),
+        }
+    }
+
+    /// Text that no message repeats.
+    pub(crate) fn secret(&self) -> Result<&str, Refusal> {
+        match self {
+            Self::Text(text) => Ok(text),
+            _ => Err("must be text in quotes".to_owned()),
+        }
+    }
+
+    /// Text, none if it is empty.
+    pub(crate) fn optional(&self) -> Result<Option<&str>, Refusal> {
+        self.text().map(|text| Some(text).filter(|t| !t.is_empty()))
+    }
+
     pub(crate) fn text(&self) -> Result<&str, Refusal> {
         match self {
             Self::Text(text) => Ok(text),
-            Self::Integer(number) => Err(expected("text in quotes", &number.to_string())),
-            Self::List(_) => Err(expected("text in quotes", "a list")),
-            Self::Other(kind) => Err(expected("text in quotes", &format!("a {kind}"))),
+            _ => Err(expected("text in quotes", &self.kind())),
         }
     }
 
@@ -44,8 +84,7 @@ impl Given {
                 .trim()
                 .parse()
                 .map_err(|_| expected(&what, &format!("{text:?}")))?,
-            Self::List(_) => return Err(expected(&what, "a list")),
-            Self::Other(kind) => return Err(expected(&what, &format!("a {kind}"))),
+            _ => return Err(expected(&what, &self.kind())),
         };
         u32::try_from(number)
             .ok()
@@ -64,7 +103,7 @@ impl Given {
                 .collect()),
             Self::Integer(number) => Ok(vec![number.to_string()]),
             Self::List(items) => Ok(items.clone()),
-            Self::Other(kind) => Err(expected("a list", &format!("a {kind}"))),
+            _ => Err(expected("a list", &self.kind())),
         }
     }
 
@@ -125,6 +164,23 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Refusal> {
                 &format!("{text:?}"),
             )
         })
+}
+
+/// An address of the web: `https://meet.example`. Without its slash at the end.
+pub(crate) fn web_address(text: &str) -> Result<String, Refusal> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\');
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && text.chars().all(plain) => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(expected(
+            "an address such as \"https://meet.example\"",
+            &format!("{text:?}"),
+        )),
+    }
 }
 
 pub(crate) fn address(text: &str) -> Result<IpAddr, Refusal> {
