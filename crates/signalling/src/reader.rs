@@ -147,6 +147,10 @@ impl Reader {
         while let Some(output) = self.session.poll() {
             match output {
                 Output::Frame(frame) => self.push(Outgoing::Frame(frame)),
+                Output::Answer(stanza) => self.push(Outgoing::Stanza(stanza.into())),
+                // Not offered here.
+                Output::Enable { .. } | Output::Acknowledged(_) => {}
+                Output::Resume { .. } => self.session.resume_refused(),
                 Output::Authenticate(AuthRequest::Anonymous) => self
                     .session
                     .authenticated(Ok(AuthSuccess::default()), &mut OsEntropy),

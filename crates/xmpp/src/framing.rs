@@ -45,10 +45,15 @@ pub fn features_before_auth(mechanisms: &[&str]) -> String {
     out
 }
 
-/// What may be done after login: binding alone.
+/// What may be done after login: binding, and stream management where a session may outlive its
+/// connection. Binding is there on a stream that will be resumed, too: stock clients insist.
 #[must_use]
-pub const fn features_after_auth() -> &'static str {
-    r#"<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></stream:features>"#
+pub const fn features_after_auth(stream_management: bool) -> &'static str {
+    if stream_management {
+        r#"<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/><sm xmlns="urn:xmpp:sm:3"/></stream:features>"#
+    } else {
+        r#"<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></stream:features>"#
+    }
 }
 
 /// Login failed. The main client takes the text from the raw frame with a strict pattern
@@ -73,6 +78,14 @@ pub fn stream_error(condition: StreamCondition) -> String {
     format!(
         r#"<stream:error xmlns:stream="http://etherx.jabber.org/streams"><{} xmlns="urn:ietf:params:xml:ns:xmpp-streams"/></stream:error>"#,
         condition.as_str()
+    )
+}
+
+/// The stream error for a client that acknowledges what it was never sent (XEP-0198 §6).
+#[must_use]
+pub fn handled_too_many(handled: u32, sent: u32) -> String {
+    format!(
+        r#"<stream:error xmlns:stream="http://etherx.jabber.org/streams"><undefined-condition xmlns="urn:ietf:params:xml:ns:xmpp-streams"/><handled-count-too-high xmlns="urn:xmpp:sm:3" h="{handled}" send-count="{sent}"/></stream:error>"#
     )
 }
 
@@ -141,6 +154,8 @@ wire_names! {
         RestrictedXml = "restricted-xml",
         /// We are going down.
         SystemShutdown = "system-shutdown",
+        /// See the application's own child.
+        UndefinedCondition = "undefined-condition",
         /// An element we do not know at this level.
         UnsupportedStanzaType = "unsupported-stanza-type",
         /// Not version 1.0.
@@ -197,7 +212,9 @@ mod tests {
         for frame in [
             CLOSE,
             SUCCESS,
-            features_after_auth(),
+            features_after_auth(false),
+            features_after_auth(true),
+            &handled_too_many(7, 3),
             &open_frame("a<b", "\""),
             &client_open_frame("meet.example"),
             &features_before_auth(&["A", "B"]),

@@ -7,6 +7,7 @@ use crate::framing;
 use crate::jingle::{self, Body, Change, Jingle};
 use crate::login::Login;
 use crate::session::{AuthSuccess, Output, Session, SessionSettings};
+use crate::sm::{Bounds, Unacknowledged};
 use crate::{conference, disco, extdisco, muc, ns};
 use althing_model::{EndpointId, SeededEntropy};
 
@@ -34,14 +35,24 @@ pub fn xml(data: &[u8]) {
 /// frame of their own, a client that follows the rules logs in before them.
 pub fn session(data: &[u8]) {
     let mut entropy = SeededEntropy::new(1);
-    let mut session = Session::new(SessionSettings::new("meet.example"));
+    let mut session = Session::new(SessionSettings {
+        stream_management: true,
+        ..SessionSettings::new("meet.example")
+    });
     let logged_in = !data.starts_with(b"<open");
     let mut first_frame = true;
+    let mut unacknowledged = Unacknowledged::new(Bounds {
+        stanzas: 8,
+        bytes: 64,
+    });
+    for stanza in 0..8 {
+        let _ = unacknowledged.send(stanza, 8);
+    }
     let mut check = |session: &mut Session, frame: &str| {
         session.handle_frame(frame, &mut entropy);
         while let Some(output) = session.poll() {
             match output {
-                Output::Frame(frame) => {
+                Output::Frame(frame) | Output::Answer(frame) => {
                     parse(&frame, &Limits::trusted()).expect("every frame is one element");
                     assert!(!first_frame || frame.starts_with("<open "));
                     first_frame = false;
@@ -50,6 +61,13 @@ pub fn session(data: &[u8]) {
                     session.authenticated(Ok(AuthSuccess::default()), &mut entropy);
                 }
                 Output::Bound { jid } => assert!(jid.is_full()),
+                Output::Resume { .. } => session.resume_refused(),
+                Output::Enable { .. } => assert_eq!(session.received(), 0),
+                Output::Acknowledged(handled) => {
+                    if let Err(error) = unacknowledged.acknowledge(handled) {
+                        session.handled_too_many(error);
+                    }
+                }
                 Output::Stanza(stanza) => {
                     let jid = session.jid().map(ToString::to_string);
                     assert_eq!(stanza.attr("from"), jid.as_deref());

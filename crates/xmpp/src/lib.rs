@@ -44,6 +44,7 @@ pub mod login;
 pub mod muc;
 pub mod ns;
 pub mod session;
+pub mod sm;
 pub mod stanza;
 
 pub use element::{Element, Limits, Node, ParseError, Rendered, parse};

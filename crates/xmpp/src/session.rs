@@ -2,15 +2,18 @@
 //!
 //! ```text
 //!  Opening ──open──▶ Greeted ──auth──▶ Deciding ──ok──▶ Accepted ──open──▶ Restarted ──bind──▶ Bound
-//!                       ▲                  │ no
-//!                       └──────────────────┘           any of them ──close, error──▶ Closed
+//!                       ▲                  │ no                             │     ▲
+//!                       └──────────────────┘                         resume ▼     │ refused
+//!  any of them ──close, error──▶ Closed                                   Resuming
 //! ```
 //!
 //! The shell hands every text frame to [`Session::handle_frame`], then drains [`Session::poll`].
 //! It answers [`Output::Authenticate`] by [`Session::authenticated`]. Stanzas for the client go
-//! from the shell to its socket without passing here; [`Session::sent_stanza`] counts them, so that
-//! acknowledging (XEP-0198) can be built on the counters. Nothing here knows the time: a shell that
-//! gives a client so long to log in closes it by [`Session::end`].
+//! from the shell to its socket without passing here; where the client manages its stream
+//! (XEP-0198), the shell keeps them in [`crate::sm::Unacknowledged`], and this session counts those
+//! that arrive. On [`Output::Resume`] the shell either gives the connection to the session that is
+//! asked for and drops this one, or calls [`Session::resume_refused`]. Nothing here knows the time: a
+//! shell that gives a client so long to log in closes it by [`Session::end`].
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ use crate::element::{Element, Limits, parse};
 use crate::framing::{self, SaslCondition, StreamCondition};
 use crate::jid::Jid;
 use crate::ns;
+use crate::sm;
 use crate::stanza::{self, Condition, IqType, Kind};
 use althing_model::Entropy;
 use serde::{Deserialize, Serialize};
@@ -34,6 +38,8 @@ pub struct SessionSettings {
     pub domain: String,
     /// The longest frame, in bytes; 256 KiB by default.
     pub max_frame_bytes: usize,
+    /// Whether stream management (XEP-0198) is offered; not by default.
+    pub stream_management: bool,
 }
 
 impl SessionSettings {
@@ -43,6 +49,7 @@ impl SessionSettings {
         Self {
             domain: domain.into(),
             max_frame_bytes: Limits::default().bytes,
+            stream_management: false,
         }
     }
 }
@@ -61,6 +68,22 @@ pub enum Output {
     },
     /// A stanza from the client: `from` is its full address, ids are its own.
     Stanza(Element),
+    /// Send this stanza, an answer of the session itself; it counts like all others.
+    Answer(String),
+    /// The client wants its stream managed: answer by [`sm::enabled`] and keep what is sent after.
+    Enable {
+        /// Whether it also wants to resume it.
+        resume: bool,
+    },
+    /// The client has so many stanzas.
+    Acknowledged(u32),
+    /// The client wants to go on with an earlier session instead of binding.
+    Resume {
+        /// The id it was given.
+        previous: String,
+        /// How many stanzas it has.
+        handled: u32,
+    },
     /// Close the socket after the frames before this.
     Close(CloseReason),
 }
@@ -105,7 +128,8 @@ enum State {
     Deciding,
     Accepted { node: String },
     Restarted { node: String },
-    Bound { jid: Jid },
+    Resuming { node: String },
+    Bound { jid: Jid, managed: bool },
     Closed,
 }
 
@@ -116,7 +140,6 @@ pub struct Session {
     state: State,
     attempts: u8,
     received: u32,
-    sent: u32,
     outputs: VecDeque<Output>,
 }
 
@@ -129,7 +152,6 @@ impl Session {
             state: State::Opening,
             attempts: 0,
             received: 0,
-            sent: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -146,6 +168,16 @@ impl Session {
         match parse(frame, &limits) {
             Ok(element) => self.handle_element(element, entropy),
             Err(error) => self.fail(StreamCondition::of(&error), entropy),
+        }
+    }
+
+    /// The shell's answer to [`Output::Resume`] when there is nothing to go on with: the client may
+    /// bind instead. Ignored when nothing was asked.
+    pub fn resume_refused(&mut self) {
+        if let State::Resuming { node } = &self.state {
+            let node = node.clone();
+            self.frame(sm::failed(Condition::ItemNotFound));
+            self.state = State::Restarted { node };
         }
     }
 
@@ -184,8 +216,20 @@ impl Session {
     #[must_use]
     pub const fn jid(&self) -> Option<&Jid> {
         match &self.state {
-            State::Bound { jid } => Some(jid),
+            State::Bound { jid, .. } => Some(jid),
             _ => None,
+        }
+    }
+
+    /// The local part the client has logged in by, as soon as it has.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match &self.state {
+            State::Accepted { node } | State::Restarted { node } | State::Resuming { node } => {
+                Some(node)
+            }
+            State::Bound { jid, .. } => jid.node(),
+            State::Opening | State::Greeted | State::Deciding | State::Closed => None,
         }
     }
 
@@ -195,24 +239,17 @@ impl Session {
         self.state == State::Closed
     }
 
-    /// Counts a stanza that the shell sent to the client itself.
-    pub const fn sent_stanza(&mut self) {
-        self.sent = self.sent.wrapping_add(1);
-    }
-
-    /// Stanzas received since binding, modulo 2³².
+    /// Stanzas received since the stream is managed, or else since binding, modulo 2³².
     #[must_use]
     pub const fn received(&self) -> u32 {
         self.received
     }
 
-    /// Stanzas sent since binding, modulo 2³².
-    #[must_use]
-    pub const fn sent(&self) -> u32 {
-        self.sent
-    }
-
-    fn handle_element(&mut self, element: Element, entropy: &mut dyn Entropy) {
+    /// Takes one element that did not come as a frame of its own, as with BOSH.
+    pub fn handle_element(&mut self, element: Element, entropy: &mut dyn Entropy) {
+        if self.state == State::Closed {
+            return;
+        }
         if framing::is_close(&element) {
             self.frame(framing::CLOSE);
             self.close(CloseReason::Client);
@@ -221,11 +258,13 @@ impl Session {
         match self.state.clone() {
             State::Opening => self.open(&element, None, entropy),
             State::Greeted => self.login(&element, entropy),
-            // Nobody pipelines past a login.
-            State::Deciding => self.fail(StreamCondition::NotAuthorized, entropy),
+            // Nobody pipelines past a login, or past a resumption.
+            State::Deciding | State::Resuming { .. } => {
+                self.fail(StreamCondition::NotAuthorized, entropy);
+            }
             State::Accepted { node } => self.open(&element, Some(node), entropy),
             State::Restarted { node } => self.bind(&element, &node, entropy),
-            State::Bound { jid } => self.stanza(element, &jid, entropy),
+            State::Bound { jid, managed } => self.bound(element, &jid, managed, entropy),
             State::Closed => {}
         }
     }
@@ -259,7 +298,9 @@ impl Session {
                 self.state = State::Greeted;
             }
             Some(node) => {
-                self.frame(framing::features_after_auth());
+                self.frame(framing::features_after_auth(
+                    self.settings.stream_management,
+                ));
                 self.state = State::Restarted { node };
             }
         }
@@ -302,7 +343,7 @@ impl Session {
 
     fn bind(&mut self, element: &Element, node: &str, entropy: &mut dyn Entropy) {
         if element.ns() == ns::SM {
-            return self.refuse_stream_management(element);
+            return self.resume(element, node, entropy);
         }
         let asks_to_bind = IqType::of(element) == Some(IqType::Set)
             && stanza::payload(element).is_some_and(|p| p.is("bind", ns::BIND));
@@ -310,7 +351,8 @@ impl Session {
             return self.misplaced(element, entropy);
         }
         if element.attr("id").is_none() {
-            return self.answer(&stanza::refuse(element, Condition::BadRequest, None));
+            let refusal = stanza::refuse(element, Condition::BadRequest, None);
+            return self.frame(refusal.to_xml());
         }
         // A resource the client asks for is not used: it must not be guessable, and none asks.
         let resource = entropy.token(12);
@@ -323,21 +365,27 @@ impl Session {
                 reply.remove_attr("to");
                 self.frame(reply.to_xml());
                 self.received = 0;
-                self.sent = 0;
-                self.state = State::Bound { jid: jid.clone() };
+                self.state = State::Bound {
+                    jid: jid.clone(),
+                    managed: false,
+                };
                 self.outputs.push_back(Output::Bound { jid });
             }
             Err(_) => self.fail(StreamCondition::InternalServerError, entropy),
         }
     }
 
+    fn bound(&mut self, element: Element, jid: &Jid, managed: bool, entropy: &mut dyn Entropy) {
+        if Kind::of(&element).is_some() {
+            self.stanza(element, jid, entropy);
+        } else if element.ns() == ns::SM {
+            self.manage(&element, jid, managed, entropy);
+        } else {
+            self.misplaced(&element, entropy);
+        }
+    }
+
     fn stanza(&mut self, mut element: Element, jid: &Jid, entropy: &mut dyn Entropy) {
-        let Some(kind) = Kind::of(&element) else {
-            if element.ns() == ns::SM {
-                return self.refuse_stream_management(&element);
-            }
-            return self.misplaced(&element, entropy);
-        };
         self.received = self.received.wrapping_add(1);
         // The domain may be spelled in another case.
         if let Some(from) = element.attr("from")
@@ -347,7 +395,7 @@ impl Session {
             return self.fail(StreamCondition::InvalidFrom, entropy);
         }
         element.set_attr("from", jid.as_str());
-        if kind == Kind::Iq
+        if Kind::of(&element) == Some(Kind::Iq)
             && let Some(refusal) = refuse_iq(&element)
         {
             return self.answer(&refusal);
@@ -362,14 +410,54 @@ impl Session {
         self.outputs.push_back(Output::Stanza(element));
     }
 
-    /// Stream management is not advertised, so whoever asks for it all the same is told.
-    fn refuse_stream_management(&mut self, element: &Element) {
-        if matches!(element.name(), "enable" | "resume" | "r") {
-            let failed = Element::new("failed", ns::SM).with_child(Element::new(
-                Condition::FeatureNotImplemented.as_str(),
-                ns::STANZAS,
-            ));
-            self.frame(failed.to_xml());
+    /// Stream management instead of binding: only resuming makes sense.
+    fn resume(&mut self, element: &Element, node: &str, entropy: &mut dyn Entropy) {
+        match element.name() {
+            "resume" if self.settings.stream_management => {
+                let handled = element.attr("h").and_then(|h| h.parse().ok());
+                match (element.attr("previd"), handled) {
+                    (Some(previous), Some(handled)) => {
+                        self.outputs.push_back(Output::Resume {
+                            previous: previous.to_owned(),
+                            handled,
+                        });
+                        self.state = State::Resuming {
+                            node: node.to_owned(),
+                        };
+                    }
+                    _ => self.frame(sm::failed(Condition::BadRequest)),
+                }
+            }
+            "enable" if self.settings.stream_management => {
+                self.frame(sm::failed(Condition::UnexpectedRequest));
+            }
+            "enable" | "resume" => self.frame(sm::failed(Condition::FeatureNotImplemented)),
+            _ => self.misplaced(element, entropy),
+        }
+    }
+
+    /// Stream management of a bound session.
+    fn manage(&mut self, element: &Element, jid: &Jid, managed: bool, entropy: &mut dyn Entropy) {
+        match element.name() {
+            "enable" | "resume" if !self.settings.stream_management => {
+                self.frame(sm::failed(Condition::FeatureNotImplemented));
+            }
+            "enable" if !managed => {
+                let resume = matches!(element.attr("resume"), Some("true" | "1"));
+                self.received = 0;
+                self.state = State::Bound {
+                    jid: jid.clone(),
+                    managed: true,
+                };
+                self.outputs.push_back(Output::Enable { resume });
+            }
+            "enable" | "resume" => self.frame(sm::failed(Condition::UnexpectedRequest)),
+            "r" if managed => self.frame(sm::acknowledgement(self.received)),
+            "a" if managed => match element.attr("h").and_then(|h| h.parse().ok()) {
+                Some(handled) => self.outputs.push_back(Output::Acknowledged(handled)),
+                None => self.fail(StreamCondition::BadFormat, entropy),
+            },
+            _ => self.misplaced(element, entropy),
         }
     }
 
@@ -405,14 +493,22 @@ impl Session {
         self.close(CloseReason::Error(condition));
     }
 
+    /// Ends the session of a client that acknowledges what it was never sent.
+    pub fn handled_too_many(&mut self, error: sm::HandledTooMany) {
+        if self.state != State::Closed {
+            self.frame(framing::handled_too_many(error.handled, error.sent));
+            self.frame(framing::CLOSE);
+            self.close(CloseReason::Error(StreamCondition::UndefinedCondition));
+        }
+    }
+
     fn close(&mut self, reason: CloseReason) {
         self.state = State::Closed;
         self.outputs.push_back(Output::Close(reason));
     }
 
     fn answer(&mut self, stanza: &Element) {
-        self.sent_stanza();
-        self.frame(stanza.to_xml());
+        self.outputs.push_back(Output::Answer(stanza.to_xml()));
     }
 
     fn frame(&mut self, frame: impl Into<String>) {

@@ -34,6 +34,23 @@ impl Talk {
         (talk, jid)
     }
 
+    fn logged_in(stream_management: bool) -> Self {
+        let mut talk = Self::new();
+        talk.session = Session::new(SessionSettings {
+            stream_management,
+            ..SessionSettings::new("meet.example")
+        });
+        talk.say(OPEN);
+        talk.say(AUTH);
+        talk.decide(Ok(AuthSuccess::default()));
+        let features = talk.say(OPEN);
+        assert_eq!(
+            frames(&features)[1],
+            framing::features_after_auth(stream_management)
+        );
+        talk
+    }
+
     fn drain(&mut self) -> Vec<Output> {
         std::iter::from_fn(|| self.session.poll()).collect()
     }
@@ -53,7 +70,7 @@ fn frames(outputs: &[Output]) -> Vec<&str> {
     outputs
         .iter()
         .filter_map(|o| match o {
-            Output::Frame(frame) => Some(frame.as_str()),
+            Output::Frame(frame) | Output::Answer(frame) => Some(frame.as_str()),
             _ => None,
         })
         .collect()
@@ -95,7 +112,7 @@ fn a_client_gets_from_its_first_frame_to_an_address() {
     let again = talk.say(OPEN);
     assert!(frames(&again)[0].starts_with("<open "));
     assert_ne!(frames(&again)[0], greeting[0], "a new stream has a new id");
-    assert_eq!(frames(&again)[1], framing::features_after_auth());
+    assert_eq!(frames(&again)[1], framing::features_after_auth(false));
 
     let outputs = talk.say(BIND);
     let Output::Bound { jid } = &outputs[1] else {
@@ -358,20 +375,115 @@ fn a_request_that_cannot_be_handled_is_a_bad_request() {
         assert_eq!(reply.attr("to"), Some(jid.as_str()));
         let error = stanza::StanzaError::of(&reply).unwrap();
         assert_eq!(error.condition.as_str(), condition);
-        assert_eq!(talk.session.sent(), 1);
+        assert!(matches!(outputs[0], Output::Answer(_)), "it counts");
     }
 }
 
 #[test]
-fn stream_management_is_refused_until_it_is_there_whole() {
+fn stream_management_is_refused_where_it_is_not_offered() {
+    let failed = Output::Frame(sm::failed(Condition::FeatureNotImplemented));
     let (mut talk, _) = Talk::bound();
-    assert_eq!(
-        talk.say(r#"<enable xmlns="urn:xmpp:sm:3" resume="true"/>"#),
-        [Output::Frame(
-            r#"<failed xmlns="urn:xmpp:sm:3"><feature-not-implemented xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>"#.into()
-        )]
-    );
+    assert_eq!(talk.say(ENABLE), std::slice::from_ref(&failed));
     assert_eq!(talk.session.received(), 0);
+    check_error(
+        &talk.say(r#"<r xmlns="urn:xmpp:sm:3"/>"#),
+        StreamCondition::UnsupportedStanzaType,
+    );
+    let mut talk = Talk::logged_in(false);
+    assert_eq!(talk.say(RESUME), [failed]);
+    talk.say(BIND);
+    assert!(talk.session.jid().is_some());
+}
+
+const ENABLE: &str = r#"<enable xmlns="urn:xmpp:sm:3" resume="true"/>"#;
+const RESUME: &str = r#"<resume xmlns="urn:xmpp:sm:3" h="17" previd="r-77ab"/>"#;
+
+#[test]
+fn stanzas_are_counted_from_the_moment_the_stream_is_managed() {
+    let mut talk = Talk::logged_in(true);
+    talk.say(BIND);
+    talk.say(r#"<presence xmlns="jabber:client"/>"#);
+    assert_eq!(talk.say(ENABLE), [Output::Enable { resume: true }]);
+    let request = r#"<r xmlns="urn:xmpp:sm:3"/>"#;
+    let told = |h| [Output::Frame(sm::acknowledgement(h))];
+    assert_eq!(talk.say(request), told(0));
+    talk.say(r#"<presence xmlns="jabber:client"/>"#);
+    // A stanza that is refused was received all the same.
+    talk.say(r#"<iq xmlns="jabber:client" type="get" id="1"/>"#);
+    talk.say(r#"<message xmlns="jabber:client" to="a@@b"/>"#);
+    assert_eq!(talk.say(request), told(3));
+    assert_eq!(
+        talk.say(r#"<a xmlns="urn:xmpp:sm:3" h="5"/>"#),
+        [Output::Acknowledged(5)]
+    );
+    let failed = Output::Frame(sm::failed(Condition::UnexpectedRequest));
+    assert_eq!(talk.say(ENABLE), std::slice::from_ref(&failed));
+    assert_eq!(talk.say(RESUME), [failed]);
+    assert_eq!(talk.say(request), told(3));
+    check_error(
+        &talk.say(r#"<a xmlns="urn:xmpp:sm:3" h="-1"/>"#),
+        StreamCondition::BadFormat,
+    );
+}
+
+#[test]
+fn a_client_may_resume_instead_of_binding_and_bind_when_it_cannot() {
+    let mut talk = Talk::logged_in(true);
+    assert_eq!(
+        talk.say(RESUME),
+        [Output::Resume {
+            previous: "r-77ab".into(),
+            handled: 17
+        }]
+    );
+    talk.session.resume_refused();
+    assert_eq!(
+        talk.drain(),
+        [Output::Frame(sm::failed(Condition::ItemNotFound))]
+    );
+    for (frame, condition) in [
+        (
+            r#"<resume xmlns="urn:xmpp:sm:3" previd="r-77ab"/>"#,
+            Condition::BadRequest,
+        ),
+        (
+            r#"<resume xmlns="urn:xmpp:sm:3" h="1"/>"#,
+            Condition::BadRequest,
+        ),
+        (
+            r#"<resume xmlns="urn:xmpp:sm:3" h="4294967296" previd="x"/>"#,
+            Condition::BadRequest,
+        ),
+        (ENABLE, Condition::UnexpectedRequest),
+    ] {
+        assert_eq!(talk.say(frame), [Output::Frame(sm::failed(condition))]);
+    }
+    talk.say(BIND);
+    assert!(talk.session.jid().is_some());
+    // Nothing is asked any more.
+    talk.session.resume_refused();
+    assert!(talk.drain().is_empty());
+
+    let mut talk = Talk::logged_in(true);
+    talk.say(RESUME);
+    check_error(&talk.say(BIND), StreamCondition::NotAuthorized);
+}
+
+#[test]
+fn who_acknowledges_too_much_is_shown_out() {
+    let mut talk = Talk::logged_in(true);
+    talk.say(BIND);
+    talk.session.handled_too_many(sm::HandledTooMany {
+        handled: 7,
+        sent: 3,
+    });
+    assert_eq!(
+        frames(&talk.drain()),
+        [
+            r#"<stream:error xmlns:stream="http://etherx.jabber.org/streams"><undefined-condition xmlns="urn:ietf:params:xml:ns:xmpp-streams"/><handled-count-too-high xmlns="urn:xmpp:sm:3" h="7" send-count="3"/></stream:error>"#,
+            framing::CLOSE
+        ]
+    );
 }
 
 #[test]
