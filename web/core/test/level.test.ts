@@ -69,7 +69,12 @@ describe('an own track', () => {
         createAnalyser = () => analyser
       }
     )
-    vi.stubGlobal('MediaStream', class {})
+    vi.stubGlobal(
+      'MediaStream',
+      class {
+        readonly active = true
+      }
+    )
     const levels: number[] = []
     const stop = watchTrackLevel({} as MediaStreamTrack, (level) => levels.push(level))
     expect(analyser.fftSize).toBe(LEVEL_WINDOW)

@@ -8,6 +8,8 @@ export class FakeSocket {
   static all: FakeSocket[] = []
   /** Answers what the client sends; null leaves it unanswered. */
   static service: ((frame: string, socket: FakeSocket) => void) | null = null
+  /** Told of each new socket once its maker has had time to listen. */
+  static door: ((socket: FakeSocket) => void) | null = null
 
   readonly url: string
   readonly protocols: string | undefined
@@ -23,6 +25,7 @@ export class FakeSocket {
     this.url = url
     this.protocols = protocols
     FakeSocket.all.push(this)
+    queueMicrotask(() => FakeSocket.door?.(this))
   }
 
   /** The latest one made. */
@@ -77,6 +80,7 @@ export class FakeSocket {
 export function installSockets(): void {
   FakeSocket.all = []
   FakeSocket.service = null
+  FakeSocket.door = null
   vi.stubGlobal('WebSocket', FakeSocket)
 }
 
