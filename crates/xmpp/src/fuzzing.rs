@@ -1,15 +1,18 @@
 //! Bodies of the fuzz targets, here so that they are always compiled. Every one reaches the core it
 //! is named after with any input, and panics only when a promise is broken.
 
+use crate::bosh::{self, Binding, BindingSettings};
 use crate::element::{Element, Limits, Rendered, parse};
 use crate::features::SourceMode;
 use crate::framing;
 use crate::jingle::{self, Body, Change, Jingle};
 use crate::login::Login;
-use crate::session::{AuthSuccess, Output, Session, SessionSettings};
+use crate::session::{self, AuthSuccess, Session, SessionSettings};
 use crate::sm::{Bounds, Unacknowledged};
 use crate::{conference, disco, extdisco, muc, ns};
 use althing_model::{EndpointId, SeededEntropy};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// What is read can be written and reads back the same; no reader of stanzas panics on it.
 pub fn xml(data: &[u8]) {
@@ -52,29 +55,29 @@ pub fn session(data: &[u8]) {
         session.handle_frame(frame, &mut entropy);
         while let Some(output) = session.poll() {
             match output {
-                Output::Frame(frame) | Output::Answer(frame) => {
+                session::Output::Frame(frame) | session::Output::Answer(frame) => {
                     parse(&frame, &Limits::trusted()).expect("every frame is one element");
                     assert!(!first_frame || frame.starts_with("<open "));
                     first_frame = false;
                 }
-                Output::Authenticate(_) => {
+                session::Output::Authenticate(_) => {
                     session.authenticated(Ok(AuthSuccess::default()), &mut entropy);
                 }
-                Output::Bound { jid } => assert!(jid.is_full()),
-                Output::Resume { .. } => session.resume_refused(),
-                Output::Enable { .. } => assert_eq!(session.received(), 0),
-                Output::Acknowledged(handled) => {
+                session::Output::Bound { jid } => assert!(jid.is_full()),
+                session::Output::Resume { .. } => session.resume_refused(),
+                session::Output::Enable { .. } => assert_eq!(session.received(), 0),
+                session::Output::Acknowledged(handled) => {
                     if let Err(error) = unacknowledged.acknowledge(handled) {
                         session.handled_too_many(error);
                     }
                 }
-                Output::Stanza(stanza) => {
+                session::Output::Stanza(stanza) => {
                     let jid = session.jid().map(ToString::to_string);
                     assert_eq!(stanza.attr("from"), jid.as_deref());
                     assert_eq!(stanza.ns(), ns::CLIENT);
                     readers(&stanza);
                 }
-                Output::Close(_) => assert!(session.is_closed()),
+                session::Output::Close(_) => assert!(session.is_closed()),
             }
         }
     };
@@ -99,6 +102,73 @@ pub fn session(data: &[u8]) {
     }
     let json = serde_json::to_string(&session).expect("a session is plain data");
     drop(serde_json::from_str::<Session>(&json));
+}
+
+/// BOSH requests, separated by zero bytes or line feeds: each is answered once at most, by one
+/// element, and a repeated one like the first time.
+pub fn bosh(data: &[u8]) {
+    let limits = Limits::default();
+    let start = Instant::now();
+    let settings = BindingSettings {
+        wait: Duration::from_secs(60),
+        inactivity: Duration::from_secs(60),
+        domain: "meet.example".into(),
+    };
+    let mut binding: Option<Binding<usize>> = None;
+    let mut open = BTreeSet::new();
+    for (ticket, text) in data.split(|byte| matches!(byte, 0 | b'\n')).enumerate() {
+        let Ok(body) = bosh::Body::parse(&String::from_utf8_lossy(text), &limits) else {
+            continue;
+        };
+        let now = start + Duration::from_millis(body.wait.unwrap_or(0) % 100_000);
+        let binding = match &mut binding {
+            Some(binding) => binding,
+            None => match Binding::new(settings.clone(), "s".into(), &body) {
+                Ok(new) => binding.insert(new),
+                Err(_) => continue,
+            },
+        };
+        open.insert(ticket);
+        binding.request(now, ticket, body);
+        let mut frames = Vec::new();
+        loop {
+            while let Some(output) = binding.poll() {
+                match output {
+                    bosh::Output::Open(element) => frames.push(framing::open_frame(
+                        element.attr("to").unwrap_or_default(),
+                        "i",
+                    )),
+                    bosh::Output::Element(element) => frames.push(element.to_xml()),
+                    bosh::Output::Answer { ticket, body } => {
+                        assert!(open.remove(&ticket), "answered once, and asked before");
+                        parse(&body, &Limits::trusted()).expect("every answer is one element");
+                    }
+                    bosh::Output::Ended => assert!(binding.is_ended()),
+                }
+            }
+            match frames.pop() {
+                Some(frame) => binding.send(frame),
+                None => break,
+            }
+            binding.flush(now);
+        }
+        binding.handle_timeout(now);
+        while let Some(output) = binding.poll() {
+            if let bosh::Output::Answer { ticket, .. } = output {
+                assert!(open.remove(&ticket), "answered once, and asked before");
+            }
+        }
+        assert!(binding.next_timeout().is_none_or(|at| at > now));
+    }
+    if let Some(mut binding) = binding {
+        binding.end(start);
+        while let Some(output) = binding.poll() {
+            if let bosh::Output::Answer { ticket, .. } = output {
+                open.remove(&ticket);
+            }
+        }
+        assert!(open.is_empty(), "nobody waits after the end");
+    }
 }
 
 /// A Jingle request; input that is no XML is made into attributes, sources and JSON of one.
@@ -298,6 +368,8 @@ mod tests {
             super::session(sample);
         }
         super::session(include_bytes!("../../../fixtures/xmpp/login.txt"));
+        super::session(include_bytes!("../../../fixtures/xmpp/resume.txt"));
+        super::bosh(include_bytes!("../../../fixtures/xmpp/bosh.txt"));
     }
 
     /// Cuts samples at tags, quotes and brackets, and puts the pieces together anew.

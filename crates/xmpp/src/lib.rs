@@ -29,6 +29,7 @@ mod fixture;
 #[macro_use]
 mod wire;
 
+pub mod bosh;
 pub mod conference;
 pub mod disco;
 pub mod element;

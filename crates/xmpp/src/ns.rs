@@ -21,6 +21,8 @@ macro_rules! namespaces {
 namespaces! {
     /// No namespace at all.
     NONE = "";
+    /// Feature: breakout rooms can be renamed.
+    BREAKOUT_RENAME = "http://jitsi.org/protocol/breakout_rooms#rename";
     /// Stanzas (RFC 6120).
     CLIENT = "jabber:client";
     /// `<stream:features>`, `<stream:error>`.
