@@ -106,6 +106,10 @@ pub fn session(data: &[u8]) {
 
 /// BOSH requests, separated by zero bytes or line feeds: each is answered once at most, by one
 /// element, and a repeated one like the first time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "any beginning will do, and only a clock makes one"
+)]
 pub fn bosh(data: &[u8]) {
     let limits = Limits::default();
     let start = Instant::now();
@@ -120,7 +124,8 @@ pub fn bosh(data: &[u8]) {
         let Ok(body) = bosh::Body::parse(&String::from_utf8_lossy(text), &limits) else {
             continue;
         };
-        let now = start + Duration::from_millis(body.wait.unwrap_or(0) % 100_000);
+        let later = Duration::from_millis(body.wait.unwrap_or(0).min(100_000));
+        let now = start.checked_add(later).expect("less than two minutes");
         let binding = match &mut binding {
             Some(binding) => binding,
             None => match Binding::new(settings.clone(), "s".into(), &body) {

@@ -29,6 +29,10 @@ struct Talk {
 type Said = (Option<u32>, String);
 
 impl Talk {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any beginning will do, and only a clock makes one"
+    )]
     fn new(first: &str) -> Self {
         let settings = BindingSettings {
             wait: Duration::from_secs(60),
