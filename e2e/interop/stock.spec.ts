@@ -3,6 +3,7 @@ import { test, expect } from '@playwright/test';
 import { startServer, type Server } from '../lib/server.ts';
 import { expectProgress } from '../lib/media.ts';
 import { join, expectMoving } from '../lib/meeting.ts';
+import { endpointCounters } from '../lib/counters.ts';
 import { Stock } from './stock.ts';
 
 let server: Server;
@@ -12,21 +13,6 @@ test.beforeAll(async () => {
 test.afterAll(async () => {
   await server.stop();
 });
-
-/** Packets in and out of every endpoint, from the admin listener. */
-async function endpointCounters(): Promise<{ id: string; in: number; out: number }[]> {
-  const list = (await (await fetch(`${server.admin}/debug`)).json()) as { conference: string }[];
-  const found: { id: string; in: number; out: number }[] = [];
-  for (const { conference } of list) {
-    const dump = (await (await fetch(`${server.admin}/debug/${conference}`)).json()) as {
-      endpoints: Record<string, { packets_received: number; packets_sent: number }>;
-    };
-    for (const [id, endpoint] of Object.entries(dump.endpoints)) {
-      found.push({ id, in: endpoint.packets_received, out: endpoint.packets_sent });
-    }
-  }
-  return found;
-}
 
 async function three(browser: import('@playwright/test').Browser, room: string, options: object): Promise<Stock[]> {
   const people: Stock[] = [];
@@ -49,9 +35,9 @@ for (const [mode, options] of [
       await expectProgress(person.page, 'video', 2);
       await expectProgress(person.page, 'audio', 2);
     }
-    const before = await endpointCounters();
+    const before = await endpointCounters(server);
     await people[0]!.page.waitForTimeout(1_000);
-    const after = await endpointCounters();
+    const after = await endpointCounters(server);
     expect(after.length).toBeGreaterThanOrEqual(3);
     for (const endpoint of after) {
       const earlier = before.find((e) => e.id === endpoint.id);

@@ -25,10 +25,12 @@ export interface Server {
 
 let nextPort = 18_000 + (process.pid % 500) * 10;
 
-/** Starts `althing serve` in an empty data directory and waits until it is healthy. */
-export async function startServer(extra: string[] = []): Promise<Server> {
+/**
+ * Starts `althing serve` in an empty data directory and waits until it is healthy. The port for HTTP is
+ * one of its own unless a client can use no other.
+ */
+export async function startServer(extra: string[] = [], http = nextPort++): Promise<Server> {
   const data = await mkdtemp(path.join(tmpdir(), 'althing-e2e-'));
-  const http = nextPort++;
   const admin = nextPort++;
   const media = nextPort++;
   const child = spawn(
@@ -47,7 +49,7 @@ export async function startServer(extra: string[] = []): Promise<Server> {
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const url = `http://localhost:${http}`;
+  const url = http === 80 ? 'http://localhost' : `http://localhost:${http}`;
   await healthy(`http://127.0.0.1:${http}/health`, child, () => output);
   return {
     url,
