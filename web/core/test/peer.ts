@@ -60,6 +60,7 @@ export class FakePeer {
   /** Every remote description, in order. */
   readonly remote: string[] = []
   readonly transceivers: FakeTransceiver[] = []
+  closed = false
   report = new Map<string, Record<string, unknown>>()
 
   constructor() {
@@ -135,6 +136,7 @@ export class FakePeer {
   }
 
   close(): void {
+    this.closed = true
     this.connectionState = 'closed'
   }
 

@@ -162,7 +162,7 @@ describe('a lost connection', () => {
 
     service.socket.drop()
     expect(meeting.snapshot()).toMatchObject({ occupants: [], media: 'idle', speaker: null, stats: null })
-    expect(FakePeer.all.map(({ connectionState }) => connectionState)).toEqual(['closed'])
+    expect(FakePeer.all.map(({ closed }) => closed)).toEqual([true])
     expect(service.channel.readyState).toBe(3)
     service.entry = () => [presence('b2c3d4e5', item('participant')), self('moderator')]
     await pass(500)
