@@ -2,8 +2,10 @@ use crate::caps::CapsCache;
 use crate::error::{BridgeFailure, Error};
 use crate::member::{At, Discovery, Member, Negotiation};
 use crate::sources::SourceMap;
-use althing_control::{BridgeEvent, BridgeReply, BridgeRequest};
-use althing_model::{ConferenceId, EndpointId, Entropy, FeedbackSources, NodeId, Now, Role};
+use althing_control::{BridgeEvent, BridgeReply, BridgeRequest, Update};
+use althing_model::{
+    ConferenceId, EndpointId, Entropy, FeedbackSources, MediaKinds, NodeId, Now, Role,
+};
 use althing_room::{OccupantInfo, PresenceFacts, RoomEvent};
 use althing_xmpp::features::ClientFeatures;
 use althing_xmpp::stanza::{Condition, IqType, payload, refuse, result_reply};
@@ -272,7 +274,27 @@ impl Focus {
                     member.role = role;
                 }
             }
+            RoomEvent::ForwardedChanged { id, forwarded } => self.forwarded_changed(&id, forwarded),
             RoomEvent::OccupantLeft { id, .. } => self.left(at, &id),
+        }
+    }
+
+    /// The bridge drops what others are not to get; what is signalled stays as it is.
+    fn forwarded_changed(&mut self, id: &EndpointId, forwarded: MediaKinds) {
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        member.forwarded = forwarded;
+        let may_send = member.may_send.and(forwarded);
+        if member.allocated {
+            self.ask(BridgeRequest::Update(Update {
+                conference: self.settings.conference.clone(),
+                endpoint: id.clone(),
+                transport: None,
+                sources: None,
+                initial_last_n: None,
+                may_send: Some(may_send),
+            }));
         }
     }
 
@@ -283,6 +305,7 @@ impl Focus {
         let member = Member {
             role: info.role,
             may_send: info.may_send,
+            forwarded: info.forwarded,
             info,
             discovery,
             negotiation: Negotiation::Idle,

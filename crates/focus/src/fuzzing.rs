@@ -257,6 +257,8 @@ impl World {
     pub fn join_with(&mut self, nick: &str, role: Role, presence: PresenceFacts) {
         self.sessions += 1;
         let info = OccupantInfo {
+            forwarded: MediaKinds::ALL,
+            identity: None,
             id: endpoint(nick),
             session: SessionId {
                 node: NodeId::new("n1").expect("an id"),

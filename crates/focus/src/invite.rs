@@ -67,7 +67,7 @@ impl Focus {
             conference: self.settings.conference.clone(),
             endpoint: id.clone(),
             role: member.role,
-            may_send: member.may_send,
+            may_send: member.may_send.and(member.forwarded),
             receives_audio: features.audio,
             receives_video: features.video,
             slots: match features.source_mode() {

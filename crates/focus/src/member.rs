@@ -14,6 +14,8 @@ pub(crate) struct Member {
     pub(crate) info: OccupantInfo,
     pub(crate) role: Role,
     pub(crate) may_send: MediaKinds,
+    /// What of that reaches others now.
+    pub(crate) forwarded: MediaKinds,
     pub(crate) discovery: Discovery,
     pub(crate) negotiation: Negotiation,
     /// The bridge has, or may have, an endpoint for it.

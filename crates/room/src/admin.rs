@@ -1,5 +1,6 @@
 //! What owners may do: configure, remove, appoint.
 
+use crate::common::Turn;
 use crate::event::LeaveReason;
 use crate::iq::form_of;
 use crate::join::Farewell;
@@ -33,6 +34,7 @@ impl Room {
     /// if it can be set: they tell their user that a missing one is not supported.
     pub(crate) fn owner_iq(
         &mut self,
+        turn: &mut Turn<'_>,
         id: &EndpointId,
         sender: &Sender,
         stanza: &Element,
@@ -113,6 +115,7 @@ impl Room {
     /// Removing and appointing (protocol 1 §15.3): all items are checked before the first is done.
     pub(crate) fn admin_iq(
         &mut self,
+        turn: &mut Turn<'_>,
         id: &EndpointId,
         sender: &Sender,
         stanza: &Element,
@@ -126,7 +129,7 @@ impl Room {
                 let reply = result_reply(stanza);
                 self.send(&sender.session, &reply);
                 for deed in deeds {
-                    self.carry_out(id, deed);
+                    self.carry_out(turn, id, deed);
                 }
             }
         }
@@ -205,7 +208,7 @@ impl Room {
         }
     }
 
-    fn carry_out(&mut self, actor: &EndpointId, deed: Deed) {
+    fn carry_out(&mut self, turn: &mut Turn<'_>, actor: &EndpointId, deed: Deed) {
         match deed {
             Deed::Kick { id, reason } => {
                 let farewell = Farewell {
@@ -214,7 +217,10 @@ impl Room {
                     actor: Some(actor.clone()),
                     reason,
                 };
-                self.remove(&id, &farewell, LeaveReason::Kicked);
+                if let Some(person) = self.occupants.get(&id).map(Occupant::person) {
+                    turn.common.take_away(&person);
+                }
+                self.remove(turn, &id, &farewell, LeaveReason::Kicked);
             }
             Deed::Affiliate { jid, affiliation } => {
                 let held: Vec<EndpointId> = self
@@ -224,7 +230,7 @@ impl Room {
                     .map(|o| o.id.clone())
                     .collect();
                 for id in held {
-                    self.set_standing(&id, affiliation);
+                    self.set_standing(turn, &id, affiliation);
                 }
             }
         }

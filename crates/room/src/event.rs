@@ -1,7 +1,8 @@
-use althing_model::{EndpointId, MediaKinds, Origin, Role, SessionId};
+use althing_model::{EndpointId, Identity, MediaKinds, Origin, Role, SessionId};
 use althing_xmpp::Jid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What happens in a room, told once: the only feed of the focus (and later of webhooks, audit log
 /// and attendance).
@@ -23,6 +24,14 @@ pub enum RoomEvent {
         id: EndpointId,
         /// The role from now on.
         role: Role,
+    },
+    /// What of somebody's media reaches others is not what it was (AV moderation). It may go on
+    /// signalling its sources.
+    ForwardedChanged {
+        /// Who.
+        id: EndpointId,
+        /// What is forwarded from now on.
+        forwarded: MediaKinds,
     },
     /// Somebody is gone; everybody has already been told.
     OccupantLeft {
@@ -53,8 +62,12 @@ pub struct OccupantInfo {
     pub role: Role,
     /// What it may send.
     pub may_send: MediaKinds,
+    /// What of that reaches others now.
+    pub forwarded: MediaKinds,
     /// What its presence says.
     pub presence: PresenceFacts,
+    /// Who it is by its token.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// The parts of a presence that the server itself reads; everything else is relayed unread.

@@ -1,6 +1,7 @@
 //! The room driven by arbitrary operations, for the fuzz target and for property tests.
 
-use crate::{Input, Output, Room, RoomNames, Sender, Settings};
+use crate::room::Room;
+use crate::{Input, Meeting, Moderators, Output, Place, RoomNames, Sender, Settings};
 use althing_model::{EndpointId, MediaKinds, NodeId, Now, Origin, SeededEntropy, SessionId};
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use std::time::Instant;
@@ -40,6 +41,10 @@ pub fn operations(data: &[u8]) {
         history_messages: 4,
         history_bytes: 1000,
         may_send: MediaKinds::ALL,
+        domain: "meet.jitsi".into(),
+        lobby: Jid::parse("r@lobby.meet.jitsi").expect("an address"),
+        moderators: Moderators::First,
+        hosts_only: false,
     };
     let mut entropy = SeededEntropy::new(1);
     #[expect(
@@ -50,7 +55,7 @@ pub fn operations(data: &[u8]) {
         monotonic: Instant::now(),
         unix_millis: 0,
     };
-    let mut room = Room::new(settings, now, &mut entropy);
+    let mut meeting = Meeting::new(settings, now, &mut entropy);
     let mut rest = data;
     while let Some((&[what, who, whom], after)) = rest.split_first_chunk::<3>() {
         rest = after;
@@ -70,8 +75,12 @@ pub fn operations(data: &[u8]) {
                 }
             }
             17 => Input::SessionEnded { session },
-            18 => Input::FocusPresence(Element::new("presence", ns::CLIENT)),
+            18 => Input::FocusPresence {
+                place: Place::Main,
+                presence: Element::new("presence", ns::CLIENT),
+            },
             19 => Input::FocusIq {
+                place: Place::Main,
                 to: EndpointId::new(format!("n{}", whom % 8)).expect("a nickname"),
                 iq: Element::new("iq", ns::CLIENT),
             },
@@ -90,8 +99,8 @@ pub fn operations(data: &[u8]) {
             }
         };
         // A refusal is a fine outcome; a panic or an inconsistent room is not.
-        room.handle(now, input, &mut entropy).ok();
-        check(&mut room);
+        meeting.handle(now, input, &mut entropy).ok();
+        check(&mut meeting);
     }
 }
 
@@ -108,13 +117,19 @@ fn sender(session: SessionId, who: u8) -> Sender {
     }
 }
 
-fn check(room: &mut Room) {
-    while let Some(output) = room.poll() {
+fn check(meeting: &mut Meeting) {
+    while let Some(output) = meeting.poll() {
         if let Output::Send { to, xml } = output {
             assert!(!to.is_empty(), "nobody is sent {xml}");
             parse(&xml, &Limits::default()).expect("what is sent can be read");
         }
     }
+    for place in meeting.places() {
+        check_room(meeting.room(&place).expect("a room that is awake"));
+    }
+}
+
+fn check_room(room: &Room) {
     assert_eq!(room.occupants.len(), room.by_session.len());
     for (session, id) in &room.by_session {
         assert_eq!(&room.occupants[id].session, session);

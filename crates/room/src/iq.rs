@@ -1,8 +1,9 @@
 //! IQs: to the room, to the focus, and between occupants with their ids mapped (protocol 1 §22.1).
 
 use crate::address::FOCUS;
+use crate::common::Turn;
 use crate::occupant::Occupant;
-use crate::room::{Output, Room, Sender};
+use crate::room::{Room, Sender, Told};
 use althing_model::{EndpointId, SessionId};
 use althing_xmpp::stanza::{Condition, ErrorType, error_reply, result_reply};
 use althing_xmpp::{Element, Jid, ns};
@@ -25,7 +26,14 @@ pub(crate) struct Pending {
 }
 
 impl Room {
-    pub(crate) fn iq(&mut self, sender: &Sender, to: &Jid, form: usize, stanza: Element) {
+    pub(crate) fn iq(
+        &mut self,
+        turn: &mut Turn<'_>,
+        sender: &Sender,
+        to: &Jid,
+        form: usize,
+        stanza: Element,
+    ) {
         let request = match stanza.attr("type") {
             Some("get" | "set") => true,
             Some("result" | "error") => false,
@@ -39,8 +47,8 @@ impl Room {
         };
         let id = occupant.id.clone();
         match to.resource() {
-            Some(FOCUS) => self.outputs.push_back(Output::ToFocus { from: id, stanza }),
-            None if request => self.room_iq(&id, sender, form, &stanza),
+            Some(FOCUS) => self.outputs.push_back(Told::ToFocus { from: id, stanza }),
+            None if request => self.room_iq(turn, &id, sender, form, &stanza),
             None => {}
             Some(nick) if request => {
                 let nick = nick.to_owned();
@@ -201,12 +209,19 @@ impl Room {
         }
     }
 
-    fn room_iq(&mut self, id: &EndpointId, sender: &Sender, form: usize, stanza: &Element) {
+    fn room_iq(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &EndpointId,
+        sender: &Sender,
+        form: usize,
+        stanza: &Element,
+    ) {
         let get = stanza.attr("type") == Some("get");
         let payload = stanza.children().next();
         let reply = match payload {
             Some(p) if get && p.is("query", ns::DISCO_INFO) => {
-                result_reply(stanza).with_child(self.information(form))
+                result_reply(stanza).with_child(self.information(turn, form))
             }
             Some(p) if get && p.is("query", ns::DISCO_ITEMS) => {
                 // The stock service hides who is in.
@@ -214,10 +229,10 @@ impl Room {
             }
             Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
             Some(p) if p.is("query", ns::MUC_OWNER) => {
-                return self.owner_iq(id, sender, stanza, p, get);
+                return self.owner_iq(turn, id, sender, stanza, p, get);
             }
             Some(p) if !get && p.is("query", ns::MUC_ADMIN) => {
-                return self.admin_iq(id, sender, stanza, p);
+                return self.admin_iq(turn, id, sender, stanza, p);
             }
             _ => error_reply(
                 stanza,
@@ -231,7 +246,7 @@ impl Room {
     }
 
     /// Protocol 1 §15.1.
-    fn information(&self, form: usize) -> Element {
+    fn information(&self, turn: &Turn<'_>, form: usize) -> Element {
         let name = self
             .settings
             .names

@@ -1,12 +1,13 @@
 //! Coming in and going out: checks, the welcome, elections, farewells.
 
 use crate::address::RESERVED;
+use crate::common::{Common, Moderators, Person, Turn};
 use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
 use crate::occupant::{Affiliation, Occupant};
 use crate::presence::{facts, relayed};
 use crate::render::{muc_user, status};
 use crate::room::{Room, Sender};
-use althing_model::{EndpointId, MediaKinds, Now, Role, SessionId};
+use althing_model::{EndpointId, Identity, MediaKinds, Role, SessionId, TokenStanding};
 use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
 use althing_xmpp::{Element, ns};
 use std::collections::VecDeque;
@@ -53,7 +54,7 @@ impl Room {
 
     pub(crate) fn join(
         &mut self,
-        now: Now,
+        turn: &mut Turn<'_>,
         sender: &Sender,
         nick: &str,
         form: usize,
@@ -64,11 +65,11 @@ impl Room {
             Err(why) => return self.refuse(sender, stanza, &why),
         };
         if let Some(same_person) = self.occupants.get(&id).map(|o| o.session.clone()) {
-            self.leave_session(&same_person, LeaveReason::Replaced);
+            self.leave_session(turn, &same_person, LeaveReason::Replaced);
         }
         let payload = relayed(stanza);
-        let owner = !self.occupants.values().any(Occupant::is_moderator);
-        let role = if owner {
+        let affiliation = self.first_standing(turn, sender);
+        let role = if affiliation == Affiliation::Owner {
             Role::Moderator
         } else {
             Role::Participant
@@ -79,14 +80,11 @@ impl Room {
             jid: sender.jid.clone(),
             form,
             order: self.arrivals,
-            affiliation: if owner {
-                Affiliation::Owner
-            } else {
-                Affiliation::None
-            },
+            affiliation,
             role,
             may_send: self.may_send(role),
             origin: sender.origin.clone(),
+            identity: sender.identity.clone(),
             facts: facts(&payload),
             payload,
             asked: VecDeque::new(),
@@ -101,16 +99,38 @@ impl Room {
             origin: sender.origin.clone(),
             role,
             may_send: occupant.may_send,
+            forwarded: MediaKinds::ALL,
             presence: occupant.facts.clone(),
+            identity: sender.identity.clone(),
         };
         self.by_session.insert(sender.session.clone(), id.clone());
         self.occupants.insert(id.clone(), occupant);
         if self.occupants.len() == 2 && self.started_millis.is_none() {
-            self.started_millis = Some(now.unix_millis);
+            self.started_millis = Some(turn.now.unix_millis);
         }
         self.announce_to_others(&id);
-        self.welcome(&id);
+        self.welcome(turn, &id);
         self.emit(RoomEvent::OccupantJoined(Box::new(info)));
+    }
+
+    /// The standing somebody arrives with.
+    fn first_standing(&self, turn: &mut Turn<'_>, sender: &Sender) -> Affiliation {
+        let person = Person::of_sender(sender);
+        let standing = turn.common.standing(&person, sender.identity.as_deref());
+        let electable = standing != Affiliation::Owner
+            && self.elects(turn.common)
+            && !is_token_member(sender.identity.as_deref())
+            && !self.occupants.values().any(Occupant::is_moderator);
+        if electable {
+            turn.common.give(person, Affiliation::Owner);
+            return Affiliation::Owner;
+        }
+        standing
+    }
+
+    /// Whether a moderator is elected here when there is none.
+    fn elects(&self, common: &Common) -> bool {
+        common.moderators == Moderators::First && self.breakout_of.is_none()
     }
 
     fn check_join(&self, sender: &Sender, nick: &str) -> Result<EndpointId, Refusal> {
@@ -137,7 +157,7 @@ impl Room {
 
     /// Everything a newcomer is told, in the order of protocol 1 §13.3. The first presence from
     /// its own address means "joined" to stock clients, so it comes after all others.
-    pub(crate) fn welcome(&mut self, id: &EndpointId) {
+    pub(crate) fn welcome(&mut self, turn: &mut Turn<'_>, id: &EndpointId) {
         let Some(newcomer) = self.occupants.get(id) else {
             return;
         };
@@ -163,7 +183,12 @@ impl Room {
     }
 
     /// Takes the occupant of a session out, if it is in.
-    pub(crate) fn leave_session(&mut self, session: &SessionId, reason: LeaveReason) {
+    pub(crate) fn leave_session(
+        &mut self,
+        turn: &mut Turn<'_>,
+        session: &SessionId,
+        reason: LeaveReason,
+    ) {
         let Some(id) = self.by_session.get(session).cloned() else {
             return;
         };
@@ -174,10 +199,16 @@ impl Room {
             },
             _ => Farewell::default(),
         };
-        self.remove(&id, &farewell, reason);
+        self.remove(turn, &id, &farewell, reason);
     }
 
-    pub(crate) fn remove(&mut self, id: &EndpointId, farewell: &Farewell, reason: LeaveReason) {
+    pub(crate) fn remove(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &EndpointId,
+        farewell: &Farewell,
+        reason: LeaveReason,
+    ) {
         let Some(gone) = self.occupants.remove(id) else {
             return;
         };
@@ -200,28 +231,33 @@ impl Room {
             reason,
         });
         if gone.is_moderator() {
-            self.elect();
+            self.elect(turn);
         }
     }
 
     /// One moderator at least: the longest present occupant that is no visitor (protocol 1 §20.2).
-    fn elect(&mut self) {
-        if self.occupants.values().any(Occupant::is_moderator) {
+    fn elect(&mut self, turn: &mut Turn<'_>) {
+        if !self.elects(turn.common) || self.occupants.values().any(Occupant::is_moderator) {
             return;
         }
         let elected = self
             .occupants
             .values()
-            .filter(|o| !o.is_visitor())
+            .filter(|o| !o.is_visitor() && !is_token_member(o.identity.as_deref()))
             .min_by_key(|o| o.order)
             .map(|o| o.id.clone());
         if let Some(id) = elected {
-            self.set_standing(&id, Affiliation::Owner);
+            self.set_standing(turn, &id, Affiliation::Owner);
         }
     }
 
     /// Changes affiliation and the role that follows from it, and tells everybody.
-    pub(crate) fn set_standing(&mut self, id: &EndpointId, affiliation: Affiliation) {
+    pub(crate) fn set_standing(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &EndpointId,
+        affiliation: Affiliation,
+    ) {
         let Some(occupant) = self.occupants.get(id) else {
             return;
         };
@@ -234,6 +270,7 @@ impl Room {
         let Some(occupant) = self.occupants.get_mut(id) else {
             return;
         };
+        turn.common.give(occupant.person(), affiliation);
         let role_changed = occupant.role != role;
         if !role_changed && occupant.affiliation == affiliation {
             return;
@@ -249,6 +286,11 @@ impl Room {
             });
         }
     }
+}
+
+/// Whether a token says that its holder is no moderator.
+fn is_token_member(identity: Option<&Identity>) -> bool {
+    identity.is_some_and(|i| i.standing == TokenStanding::Member)
 }
 
 /// What the last presence of an occupant says beside the fact.

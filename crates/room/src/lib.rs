@@ -16,14 +16,24 @@
 
 mod address;
 mod admin;
+mod breakout;
+mod common;
+mod component;
+mod end;
 mod event;
 mod iq;
 mod join;
+mod lobby;
+mod meeting;
 mod message;
+mod metadata;
+mod moderation;
 mod occupant;
+mod polls;
 mod presence;
 mod render;
 mod room;
+mod speakers;
 
 #[doc(hidden)]
 pub mod fuzzing;
@@ -34,4 +44,8 @@ mod tests;
 pub use address::{FOCUS, RoomNames};
 pub use event::{Caps, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
 pub use occupant::Affiliation;
-pub use room::{Error, Input, Output, Room, Sender, Settings, Snapshot};
+pub use common::Moderators;
+pub use meeting::{
+    Action, Component, Error, Input, Meeting, Outcome, Output, Place, Snapshot,
+};
+pub use room::{Sender, Settings};

@@ -1,8 +1,9 @@
 //! Messages: to everybody, to one, and what newcomers are told of them.
 
 use crate::address::FOCUS;
+use crate::common::Turn;
 use crate::room::{Room, Sender};
-use althing_model::{EndpointId, Entropy, Now, SessionId};
+use althing_model::{EndpointId, SessionId};
 use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
 use althing_xmpp::{Element, Jid, ns};
 use serde::{Deserialize, Serialize};
@@ -54,11 +55,10 @@ impl History {
 impl Room {
     pub(crate) fn message(
         &mut self,
-        now: Now,
+        turn: &mut Turn<'_>,
         sender: &Sender,
         to: &Jid,
         stanza: &Element,
-        entropy: &mut dyn Entropy,
     ) {
         let kind = stanza.attr("type").unwrap_or("normal");
         if kind == "error" {
@@ -73,7 +73,7 @@ impl Room {
             return self.refuse_message(sender, stanza, refusal);
         };
         match (to.resource(), kind) {
-            (None, "groupchat") => self.group_chat(now, &author, sender, stanza, entropy),
+            (None, "groupchat") => self.group_chat(turn, &author, sender, stanza),
             (None, _) => {
                 let refusal = (
                     Condition::FeatureNotImplemented,
@@ -107,11 +107,10 @@ impl Room {
 
     fn group_chat(
         &mut self,
-        now: Now,
+        turn: &mut Turn<'_>,
         author: &EndpointId,
         sender: &Sender,
         stanza: &Element,
-        entropy: &mut dyn Entropy,
     ) {
         let Some(occupant) = self.occupants.get(author) else {
             return;
@@ -141,7 +140,7 @@ impl Room {
         // Each receiver would invent an id of its own, and reactions to it would find nothing.
         let id = match stanza.attr("id") {
             Some(id) => id.to_owned(),
-            None => entropy.token(16),
+            None => turn.entropy.token(16),
         };
         let children: Vec<Element> = stanza
             .children()
@@ -180,7 +179,7 @@ impl Room {
                 nick: author.clone(),
                 author: sender.jid.bare(),
                 id,
-                millis: now.unix_millis,
+                millis: turn.now.unix_millis,
                 display_name,
                 children,
                 bytes,

@@ -1,5 +1,6 @@
+use crate::common::Person;
 use crate::event::PresenceFacts;
-use althing_model::{EndpointId, MediaKinds, Origin, Role, SessionId};
+use althing_model::{EndpointId, Identity, MediaKinds, Origin, Role, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -48,6 +49,8 @@ pub(crate) struct Occupant {
     pub(crate) role: Role,
     pub(crate) may_send: MediaKinds,
     pub(crate) origin: Origin,
+    /// Who it is by its token.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// The children of its last presence that are relayed.
     pub(crate) payload: Vec<Element>,
     pub(crate) facts: PresenceFacts,
@@ -59,6 +62,10 @@ pub(crate) struct Occupant {
 }
 
 impl Occupant {
+    pub(crate) fn person(&self) -> Person {
+        Person::of(&self.jid, self.identity.as_deref())
+    }
+
     pub(crate) const fn is_moderator(&self) -> bool {
         matches!(self.role, Role::Moderator)
     }

@@ -1,9 +1,9 @@
 //! Presence to an occupant address: join, update, leave.
 
+use crate::common::Turn;
 use crate::event::{Caps, LeaveReason, PresenceFacts, RoomEvent};
 use crate::join::Refusal;
 use crate::room::{Room, Sender};
-use althing_model::Now;
 use althing_xmpp::{Element, Jid, ns};
 use std::collections::BTreeSet;
 
@@ -17,24 +17,31 @@ const MAX_BYTES: usize = 32 * 1024;
 impl Room {
     pub(crate) fn presence(
         &mut self,
-        now: Now,
+        turn: &mut Turn<'_>,
         sender: &Sender,
         to: &Jid,
         form: usize,
         stanza: &Element,
     ) {
         match stanza.attr("type") {
-            None => self.available(now, sender, to, form, stanza),
+            None => self.available(turn, sender, to, form, stanza),
             Some("unavailable") => {
                 let status = status_text(stanza);
-                self.leave_session(&sender.session, LeaveReason::Left(status));
+                self.leave_session(turn, &sender.session, LeaveReason::Left(status));
             }
             // Errors and subscriptions mean nothing to a room.
             Some(_) => {}
         }
     }
 
-    fn available(&mut self, now: Now, sender: &Sender, to: &Jid, form: usize, stanza: &Element) {
+    fn available(
+        &mut self,
+        turn: &mut Turn<'_>,
+        sender: &Sender,
+        to: &Jid,
+        form: usize,
+        stanza: &Element,
+    ) {
         let joining = stanza.child("x", ns::MUC).is_some();
         let nick = to.resource().unwrap_or_default();
         let bytes: usize = relayed(stanza).iter().map(|e| e.to_xml().len()).sum();
@@ -50,10 +57,10 @@ impl Room {
                 self.update(&id, stanza);
                 if joining {
                     // It lost track of the room: tell everything again.
-                    self.welcome(&id);
+                    self.welcome(turn, &id);
                 }
             }
-            None if joining => self.join(now, sender, nick, form, stanza),
+            None if joining => self.join(turn, sender, nick, form, stanza),
             None => self.refuse(sender, stanza, &Refusal::NotJoined),
         }
     }

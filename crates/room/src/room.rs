@@ -1,5 +1,7 @@
 use crate::address::{FOCUS, RoomNames};
-use crate::event::{LeaveReason, RoomEvent};
+use crate::common::{Moderators, Turn};
+use crate::event::RoomEvent;
+use crate::meeting::{Action, Error};
 use crate::message::History;
 use crate::occupant::Occupant;
 use althing_model::{EndpointId, Entropy, Identity, MediaKinds, Now, Origin, SessionId};
@@ -7,12 +9,8 @@ use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
-/// The version of [`Snapshot`]; a higher one is refused.
-const SNAPSHOT_VERSION: u32 = 1;
-
-/// What a room is told when it is made.
+/// What a meeting is told when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The addresses it answers to.
@@ -27,6 +25,14 @@ pub struct Settings {
     pub history_bytes: usize,
     /// What occupants of this room may send at most.
     pub may_send: MediaKinds,
+    /// The XMPP domain; components answer below it, for instance `polls.meet.jitsi`.
+    pub domain: String,
+    /// The bare address of its lobby room.
+    pub lobby: Jid,
+    /// Who becomes a moderator.
+    pub moderators: Moderators,
+    /// The room opens for guests only once somebody with a token has come.
+    pub hosts_only: bool,
 }
 
 /// Who sent a stanza.
@@ -42,102 +48,25 @@ pub struct Sender {
     pub identity: Option<Arc<Identity>>,
 }
 
-/// What a room is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// A stanza addressed to the room or to an occupant of it.
-    Stanza {
-        /// From whom.
-        sender: Sender,
-        /// The stanza, with its `to`.
-        stanza: Element,
-    },
-    /// A session is gone without a word.
-    SessionEnded {
-        /// Which one.
-        session: SessionId,
-    },
-    /// A session leaves wherever it is (`<presence type="unavailable"/>` without `to`).
-    SessionLeaves {
-        /// Which one.
-        session: SessionId,
-        /// The text of `<status>`.
-        status: Option<String>,
-    },
-    /// The focus occupant's presence from now on: a `<presence>` whose children count.
-    FocusPresence(Element),
-    /// An IQ of the focus occupant for an occupant; the room writes the addresses.
-    FocusIq {
-        /// For whom.
-        to: EndpointId,
-        /// The IQ with its id and type.
-        iq: Element,
-    },
-}
-
-/// What a room wants done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
+/// What one room wants done.
+#[derive(Debug, Clone)]
+pub(crate) enum Told {
     /// One stanza for some sessions, the same bytes for each.
-    Send {
-        /// For whom.
-        to: Vec<SessionId>,
-        /// The stanza.
-        #[serde(with = "shared_text")]
-        xml: Arc<str>,
-    },
+    Send { to: Vec<SessionId>, xml: Arc<str> },
     /// Something happened.
     Event(RoomEvent),
     /// An IQ that an occupant sent to `room/focus`, request or answer.
-    ToFocus {
-        /// Who sent it.
-        from: EndpointId,
-        /// The IQ.
-        stanza: Element,
-    },
+    ToFocus { from: EndpointId, stanza: Element },
+    /// Somebody tried what it may not.
+    Denied(Action),
 }
 
-mod shared_text {
-    use super::Arc;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
-        String::deserialize(from).map(Arc::from)
-    }
-}
-
-/// Why an input was not acted upon; the sender of a stanza has been answered where an answer is
-/// due.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The stanza is not addressed to this room.
-    #[error("stanza for {0} reached the room {1}")]
-    Misrouted(String, String),
-    /// The focus wrote to somebody who is not here.
-    #[error("no occupant {0} in the room")]
-    NoOccupant(EndpointId),
-    /// A snapshot written by a newer version.
-    #[error("room snapshot has version {0}, this node reads {SNAPSHOT_VERSION}")]
-    SnapshotVersion(u32),
-}
-
-/// A room's whole state, to be written out and read back.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Snapshot {
-    version: u32,
-    room: Room,
-}
-
-/// One room.
+/// One room of a meeting: the main one, or a breakout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Room {
+pub(crate) struct Room {
     pub(crate) settings: Settings,
+    /// Of a breakout: the address of the main room, in its usual form.
+    pub(crate) breakout_of: Option<Jid>,
     pub(crate) meeting_id: String,
     pub(crate) created_millis: u64,
     /// When the second occupant came: the start of the call timer.
@@ -157,7 +86,7 @@ pub struct Room {
     #[serde(skip)]
     pub(crate) renders: u64,
     #[serde(skip)]
-    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) outputs: VecDeque<Told>,
 }
 
 mod session_index {
@@ -180,10 +109,15 @@ mod session_index {
 
 impl Room {
     /// An empty room with its focus occupant in it.
-    #[must_use]
-    pub fn new(settings: Settings, now: Now, entropy: &mut dyn Entropy) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        breakout_of: Option<Jid>,
+        now: Now,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
         Self {
             settings,
+            breakout_of,
             meeting_id: entropy.uuid(),
             created_millis: now.unix_millis,
             started_millis: None,
@@ -201,121 +135,33 @@ impl Room {
         }
     }
 
-    /// Takes one input; drain [`Room::poll`] afterwards.
-    ///
-    /// # Errors
-    /// [`Error`] when the input was not for this room or names somebody who left; nothing changed.
-    pub fn handle(
-        &mut self,
-        now: Now,
-        input: Input,
-        entropy: &mut dyn Entropy,
-    ) -> Result<(), Error> {
-        match input {
-            Input::Stanza { sender, stanza } => self.stanza(now, &sender, stanza, entropy),
-            Input::SessionEnded { session } => {
-                self.leave_session(&session, LeaveReason::Disconnected);
-                Ok(())
-            }
-            Input::SessionLeaves { session, status } => {
-                self.leave_session(&session, LeaveReason::Left(status));
-                Ok(())
-            }
-            Input::FocusPresence(presence) => {
-                self.focus_presence(&presence);
-                Ok(())
-            }
-            Input::FocusIq { to, iq } => self.focus_iq(&to, iq),
-        }
-    }
-
-    /// The next thing to do, oldest first.
-    pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// When the room wants a timer input: never, so far; what it waits for is bounded by number.
-    #[must_use]
-    pub const fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-
     /// How many occupants are in, the focus not counted.
-    #[must_use]
-    pub fn occupant_count(&self) -> usize {
+    pub(crate) fn occupant_count(&self) -> usize {
         self.occupants.len()
     }
 
-    /// Whether this session is in the room.
-    #[must_use]
-    pub fn has_session(&self, session: &SessionId) -> bool {
-        self.by_session.contains_key(session)
-    }
-
-    /// The meeting's id, a UUID.
-    #[must_use]
-    pub fn meeting_id(&self) -> &str {
-        &self.meeting_id
-    }
-
     /// The canonical address.
-    #[must_use]
-    pub fn address(&self) -> &Jid {
+    pub(crate) fn address(&self) -> &Jid {
         self.settings.names.canonical()
     }
 
-    /// How often a presence has been written out since the room was made or restored.
-    #[must_use]
-    pub const fn presence_renders(&self) -> u64 {
-        self.renders
-    }
-
-    /// The whole state. Outputs not yet polled are not part of it: drain first.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            version: SNAPSHOT_VERSION,
-            room: self.clone(),
-        }
-    }
-
-    /// The room a snapshot was taken of.
-    ///
-    /// # Errors
-    /// [`Error::SnapshotVersion`] when a newer version wrote it.
-    pub fn restore(snapshot: Snapshot) -> Result<Self, Error> {
-        if snapshot.version > SNAPSHOT_VERSION {
-            return Err(Error::SnapshotVersion(snapshot.version));
-        }
-        Ok(snapshot.room)
-    }
-
-    fn stanza(
+    /// Takes a stanza for this room or an occupant of it, written in the given address form.
+    pub(crate) fn stanza(
         &mut self,
-        now: Now,
+        turn: &mut Turn<'_>,
         sender: &Sender,
+        to: &Jid,
+        form: usize,
         mut stanza: Element,
-        entropy: &mut dyn Entropy,
-    ) -> Result<(), Error> {
-        let text = stanza.attr("to").unwrap_or_default();
-        let target = Jid::parse(text).ok();
-        let Some((to, form)) = target
-            .and_then(|to| Some((self.settings.names.form_of(&to)?, to)).map(|(f, t)| (t, f)))
-        else {
-            return Err(Error::Misrouted(
-                text.chars().take(200).collect(),
-                self.address().to_string(),
-            ));
-        };
+    ) {
         // Whatever the client wrote there, it is this session that speaks.
         stanza.set_attr("from", sender.jid.to_string());
         match stanza.name() {
-            "presence" => self.presence(now, sender, &to, form, &stanza),
-            "message" => self.message(now, sender, &to, &stanza, entropy),
-            "iq" => self.iq(sender, &to, form, stanza),
+            "presence" => self.presence(turn, sender, to, form, &stanza),
+            "message" => self.message(turn, sender, to, &stanza),
+            "iq" => self.iq(turn, sender, to, form, stanza),
             _ => {}
         }
-        Ok(())
     }
 
     pub(crate) fn occupant_of(&self, session: &SessionId) -> Option<&Occupant> {
@@ -328,12 +174,12 @@ impl Room {
 
     pub(crate) fn send_text(&mut self, to: Vec<SessionId>, xml: Arc<str>) {
         if !to.is_empty() {
-            self.outputs.push_back(Output::Send { to, xml });
+            self.outputs.push_back(Told::Send { to, xml });
         }
     }
 
     pub(crate) fn emit(&mut self, event: RoomEvent) {
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Told::Event(event));
     }
 
     /// Sends one stanza per address form in use to everybody but `except`; `write` is called once
@@ -357,13 +203,13 @@ impl Room {
         }
     }
 
-    fn focus_presence(&mut self, presence: &Element) {
+    pub(crate) fn focus_presence(&mut self, presence: &Element) {
         self.focus_payload = presence.children().cloned().collect();
         self.focus_rendered.clear();
         self.broadcast(None, Self::rendered_focus);
     }
 
-    fn focus_iq(&mut self, to: &EndpointId, mut iq: Element) -> Result<(), Error> {
+    pub(crate) fn focus_iq(&mut self, to: &EndpointId, mut iq: Element) -> Result<(), Error> {
         let occupant = self
             .occupants
             .get(to)

@@ -1,4 +1,7 @@
-use crate::{Input, LeaveReason, Output, Room, RoomEvent, RoomNames, Sender, Settings};
+use crate::room::Room;
+use crate::{
+    Input, LeaveReason, Meeting, Moderators, Output, Place, RoomEvent, RoomNames, Sender, Settings,
+};
 use althing_model::{EndpointId, MediaKinds, NodeId, Now, Origin, Role, SeededEntropy, SessionId};
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use std::collections::BTreeMap;
@@ -8,11 +11,12 @@ const ROOM: &str = "my%20room@muc.meet.jitsi";
 const OTHER_FORM: &str = "my%20room@conference.meet.jitsi";
 
 struct House {
-    room: Room,
+    meeting: Meeting,
     now: Now,
     entropy: SeededEntropy,
     events: Vec<RoomEvent>,
     to_focus: Vec<(EndpointId, Element)>,
+    others: Vec<Output>,
     inboxes: BTreeMap<u64, Vec<Element>>,
 }
 
@@ -27,6 +31,10 @@ fn settings() -> Settings {
         history_messages: 20,
         history_bytes: 100_000,
         may_send: MediaKinds::ALL,
+        domain: "meet.jitsi".into(),
+        lobby: Jid::parse("my%20room@lobby.meet.jitsi").unwrap(),
+        moderators: Moderators::First,
+        hosts_only: false,
     }
 }
 
@@ -64,13 +72,14 @@ impl House {
             unix_millis: 1_767_225_600_000,
         };
         let mut entropy = SeededEntropy::new(7);
-        let room = Room::new(settings, now, &mut entropy);
+        let meeting = Meeting::new(settings, now, &mut entropy);
         let mut house = Self {
-            room,
+            meeting,
             now,
             entropy,
             events: Vec::new(),
             to_focus: Vec::new(),
+            others: Vec::new(),
             inboxes: BTreeMap::new(),
         };
         let presence = parse(
@@ -78,19 +87,22 @@ impl House {
             &Limits::default(),
         )
         .unwrap();
-        house.input(Input::FocusPresence(presence));
+        house.input(Input::FocusPresence {
+            place: Place::Main,
+            presence,
+        });
         house
     }
 
     fn input(&mut self, input: Input) {
-        self.room
+        self.meeting
             .handle(self.now, input, &mut self.entropy)
             .unwrap();
         self.drain();
     }
 
     fn drain(&mut self) {
-        while let Some(output) = self.room.poll() {
+        while let Some(output) = self.meeting.poll() {
             match output {
                 Output::Send { to, xml } => {
                     let element = parse(&xml, &Limits::default()).unwrap();
@@ -101,8 +113,9 @@ impl House {
                             .push(element.clone());
                     }
                 }
-                Output::Event(event) => self.events.push(event),
-                Output::ToFocus { from, stanza } => self.to_focus.push((from, stanza)),
+                Output::Event { event, .. } => self.events.push(event),
+                Output::ToFocus { from, stanza, .. } => self.to_focus.push((from, stanza)),
+                other => self.others.push(other),
             }
         }
     }
@@ -230,7 +243,7 @@ fn a_presence_change_is_rendered_twice_in_a_large_room() {
         house.join(number);
     }
     house.quiet();
-    let before = house.room.presence_renders();
+    let before = house.meeting.presence_renders();
     house.stanza(
         5,
         &format!(
@@ -238,7 +251,7 @@ fn a_presence_change_is_rendered_twice_in_a_large_room() {
             nick(5)
         ),
     );
-    assert_eq!(house.room.presence_renders() - before, 2);
+    assert_eq!(house.meeting.presence_renders() - before, 2);
     for number in 1..=200 {
         let heard = house.inbox(number);
         assert_eq!(heard.len(), 1, "{number}");
@@ -327,7 +340,7 @@ fn joins_are_refused_in_the_forms_clients_know() {
     house.stanza(3, &format!(r#"<presence to="{ROOM}/{}"/>"#, nick(3)));
     let error = house.inbox(3).pop().unwrap();
     assert_eq!(condition(&error).1, "item-not-found");
-    assert_eq!(house.room.occupant_count(), 1);
+    assert_eq!(house.meeting.occupant_count(), 1);
 }
 
 #[test]
@@ -348,12 +361,12 @@ fn the_same_person_replaces_its_former_session() {
             session: session(9),
             jid: Jid::parse("00000001-u@meet.jitsi/new").unwrap(),
             ..sender(1)
-            identity: None,
         },
         stanza,
     });
     assert_eq!(codes(&house.inbox(1)[0]), ["110"]);
-    assert!(house.room.has_session(&session(9)) && !house.room.has_session(&session(1)));
+    assert!(house.meeting.main.by_session.contains_key(&session(9))
+            && !house.meeting.main.by_session.contains_key(&session(1)));
     assert!(matches!(
         house.events.as_slice(),
         [
@@ -652,11 +665,11 @@ fn requests_between_occupants_come_back_under_their_own_id() {
             .iter()
             .any(|e| e.attr("type") == Some("error") && e.attr("id") == Some("late"))
     );
-    assert!(house.room.snapshot_is_free_of_requests());
+    assert!(house.meeting.main.is_free_of_requests());
 }
 
 impl Room {
-    fn snapshot_is_free_of_requests(&self) -> bool {
+    fn is_free_of_requests(&self) -> bool {
         self.pending.is_empty() && self.occupants.values().all(|o| o.asked.is_empty())
     }
 }
@@ -690,7 +703,7 @@ fn the_room_answers_for_itself() {
     };
     assert_eq!(
         value("muc#roominfo_meetingId").unwrap(),
-        house.room.meeting_id()
+        house.meeting.meeting_id()
     );
     assert_eq!(
         value("muc#roominfo_created_timestamp").unwrap(),
@@ -760,6 +773,7 @@ fn the_focus_is_reached_and_speaks_from_its_occupant_address() {
     );
     assert_eq!(house.to_focus[0].0.as_str(), nick(1));
     house.input(Input::FocusIq {
+        place: Place::Main,
         to: EndpointId::new(nick(1)).unwrap(),
         iq: Element::new("iq", ns::CLIENT)
             .with_attr("type", "set")
@@ -784,9 +798,9 @@ fn a_restored_room_goes_on() {
             r#"<message type="groupchat" to="{ROOM}" id="m1"><body>a &lt; b</body></message>"#
         ),
     );
-    let text = serde_json::to_string(&house.room.snapshot()).unwrap();
-    house.room = Room::restore(serde_json::from_str(&text).unwrap()).unwrap();
-    assert_eq!(serde_json::to_string(&house.room.snapshot()).unwrap(), text);
+    let text = serde_json::to_string(&house.meeting.snapshot(house.now)).unwrap();
+    house.meeting = Meeting::restore(serde_json::from_str(&text).unwrap(), house.now).unwrap();
+    assert_eq!(serde_json::to_string(&house.meeting.snapshot(house.now)).unwrap(), text);
     house.quiet();
     house.join(3);
     let heard = house.inbox(3);

@@ -3,16 +3,16 @@
 use crate::makers::Makers;
 use crate::metrics::Reason;
 use crate::room_task::{self, RoomInput};
-use crate::{Settings, Shared, clock};
+use crate::{Settings, Shared};
 use althing_bus::Subscription;
 use althing_control::BridgeEvent;
-use althing_model::{ConferenceId, Entropy as _};
-use althing_room::RoomNames;
+use althing_model::ConferenceId;
+use althing_room::{Component, Outcome, Place, RoomNames};
 use althing_xmpp::Jid;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How many inputs wait for one room before its senders wait.
 const ROOM_QUEUE: usize = 1024;
@@ -20,6 +20,8 @@ const ROOM_QUEUE: usize = 1024;
 const MAX_ROOM_NAME: usize = 512;
 /// What the two room services are called; both lead to the same rooms.
 const SERVICES: [&str; 2] = ["muc", "conference"];
+/// Where lobby rooms are.
+const LOBBY: &str = "lobby";
 
 /// One room, whichever way its address is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +35,12 @@ pub(crate) struct RoomKey {
 pub(crate) enum Target {
     /// A room or an occupant of it.
     Room(RoomKey),
+    /// The lobby of a room, or somebody in it.
+    Lobby(RoomKey),
+    /// A breakout room or an occupant of it, by the local part of the address.
+    Breakout(String),
+    /// Who speaks for meetings.
+    Component(Component),
     /// A room service itself.
     RoomService,
     /// Nothing of rooms.
@@ -40,8 +48,20 @@ pub(crate) enum Target {
 }
 
 impl RoomKey {
-    /// Reads `name@muc.domain`, `name@conference.domain` and `name@muc.tenant.domain`.
+    /// Reads `name@muc.domain`, `name@conference.domain`, `name@muc.tenant.domain`,
+    /// `name@lobby.domain`, `[tenant]name@lobby.domain` and the components' addresses.
     pub(crate) fn classify(jid: &Jid, domain: &str) -> Target {
+        match Component::of_host(jid.domain(), domain) {
+            Some(Component::Breakout) => {
+                return match jid.node() {
+                    Some(id) => Target::Breakout(id.to_owned()),
+                    None => Target::Component(Component::Breakout),
+                };
+            }
+            Some(component) if jid.node().is_none() => return Target::Component(component),
+            Some(_) => return Target::Other,
+            None => {}
+        }
         let Some(service) = jid
             .domain()
             .strip_suffix(domain)
@@ -49,6 +69,9 @@ impl RoomKey {
         else {
             return Target::Other;
         };
+        if service == LOBBY {
+            return jid.node().map_or(Target::RoomService, Self::of_lobby);
+        }
         let (kind, tenant) = match service.split_once('.') {
             Some((kind, tenant)) => (kind, Some(tenant)),
             None => (service, None),
@@ -67,8 +90,30 @@ impl RoomKey {
         }
     }
 
+    /// The room whose lobby has this local part.
+    fn of_lobby(node: &str) -> Target {
+        if node.len() > MAX_ROOM_NAME {
+            return Target::Other;
+        }
+        let tenanted = node.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        let (tenant, name) = tenanted.map_or((None, node), |(tenant, name)| (Some(tenant), name));
+        Target::Lobby(Self {
+            tenant: tenant.map(str::to_owned),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The address of its lobby.
+    pub(crate) fn lobby(&self, domain: &str) -> Option<Jid> {
+        let node = match &self.tenant {
+            Some(tenant) => format!("[{tenant}]{}", self.name),
+            None => self.name.clone(),
+        };
+        Jid::from_parts(Some(&node), &format!("{LOBBY}.{domain}"), None).ok()
+    }
+
     /// Every way this room's address may be written, the usual one first.
-    fn names(&self, domain: &str) -> RoomNames {
+    pub(crate) fn names(&self, domain: &str) -> RoomNames {
         let forms = SERVICES
             .iter()
             .filter_map(|service| {
@@ -87,12 +132,15 @@ impl RoomKey {
 #[derive(Debug, Clone)]
 pub(crate) struct RoomHandle {
     pub(crate) inputs: mpsc::Sender<RoomInput>,
-    conference: ConferenceId,
+    /// Tells this meeting from one that was in the same room before.
+    meeting: u64,
 }
 
 #[derive(Debug)]
 struct Tables {
     rooms: HashMap<RoomKey, RoomHandle>,
+    breakouts: HashMap<String, RoomHandle>,
+    next_meeting: u64,
     conferences: HashMap<ConferenceId, mpsc::Sender<RoomInput>>,
     makers: Makers,
 }
@@ -108,6 +156,8 @@ impl Directory {
         Self {
             tables: Mutex::new(Tables {
                 rooms: HashMap::new(),
+                breakouts: HashMap::new(),
+                next_meeting: 0,
                 conferences: HashMap::new(),
                 makers: Makers::new(settings.rooms_per_second, settings.room_burst),
             }),
@@ -122,69 +172,138 @@ impl Directory {
         self.tables().rooms.get(key).cloned()
     }
 
-    /// Takes a room out that has ended, unless another has taken its place.
-    pub(crate) fn remove(&self, key: &RoomKey, conference: &ConferenceId) {
+    /// The meeting that a breakout room belongs to.
+    pub(crate) fn find_breakout(&self, id: &str) -> Option<RoomHandle> {
+        self.tables().breakouts.get(id).cloned()
+    }
+
+    /// From now on this breakout room leads to that meeting.
+    pub(crate) fn add_breakout(&self, id: String, handle: RoomHandle) {
+        self.tables().breakouts.insert(id, handle);
+    }
+
+    pub(crate) fn remove_breakout(&self, id: &str) {
+        self.tables().breakouts.remove(id);
+    }
+
+    /// What bridges say of this conference goes to that meeting.
+    pub(crate) fn add_conference(&self, conference: ConferenceId, handle: &RoomHandle) {
+        self.tables()
+            .conferences
+            .insert(conference, handle.inputs.clone());
+    }
+
+    pub(crate) fn remove_conference(&self, conference: &ConferenceId) {
+        self.tables().conferences.remove(conference);
+    }
+
+    /// Takes a meeting out that has ended, unless another has taken its place.
+    pub(crate) fn remove(&self, key: &RoomKey, meeting: &RoomHandle) {
         let mut tables = self.tables();
         if tables
             .rooms
             .get(key)
-            .is_some_and(|handle| handle.conference == *conference)
+            .is_some_and(|handle| handle.meeting == meeting.meeting)
         {
             tables.rooms.remove(key);
         }
-        tables.conferences.remove(conference);
+        tables
+            .breakouts
+            .retain(|_, handle| handle.meeting != meeting.meeting);
     }
 }
 
-/// Why a room was not made: the server, or this client's address, has as many as it may.
+/// Why there is no room for who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooManyRooms;
+pub(crate) enum NoRoom {
+    /// The server, or this client's address, has as many as it may.
+    TooMany,
+    /// A guest waits for a host.
+    NotAuthorized,
+    /// A breakout room that is not there.
+    Unknown,
+}
 
-/// The room of this name, made if need be, with the focus in it, and told that somebody is coming.
+/// Who asks for a conference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) address: IpAddr,
+    /// It has an accepted token.
+    pub(crate) authenticated: bool,
+}
+
+/// The room at this address, made if need be, with the focus in it, and told that somebody is
+/// coming.
 pub(crate) async fn request_room(
     shared: &Arc<Shared>,
-    key: RoomKey,
-    asked_by: IpAddr,
-) -> Result<RoomHandle, TooManyRooms> {
-    let handle = find_or_make(shared, key.clone(), asked_by)?;
-    if handle.inputs.send(RoomInput::Requested).await.is_ok() {
-        return Ok(handle);
+    target: Target,
+    asker: Asker,
+) -> Result<RoomHandle, NoRoom> {
+    let (key, place) = match target {
+        Target::Room(key) => (Some(key), Place::Main),
+        Target::Breakout(id) => (None, Place::Breakout(id)),
+        Target::Lobby(_) | Target::RoomService | Target::Component(_) | Target::Other => {
+            return Err(NoRoom::Unknown);
+        }
+    };
+    // A meeting may end between being found and being told; it is out of the directory by then.
+    for _ in 0..2 {
+        let handle = match (&key, &place) {
+            (Some(key), _) => find_or_make(shared, key, asker)?,
+            (None, Place::Breakout(id)) => {
+                let found = shared.directory.find_breakout(id);
+                found.ok_or(NoRoom::Unknown)?
+            }
+            (None, Place::Main) => return Err(NoRoom::Unknown),
+        };
+        let (answer, answered) = oneshot::channel();
+        let input = RoomInput::Requested {
+            place: place.clone(),
+            authenticated: asker.authenticated,
+            answer,
+        };
+        if handle.inputs.send(input).await.is_err() {
+            continue;
+        }
+        match answered.await {
+            Ok(Outcome::Ready) => return Ok(handle),
+            Ok(Outcome::NotAuthorized) => return Err(NoRoom::NotAuthorized),
+            Ok(Outcome::NoRoom) => return Err(NoRoom::Unknown),
+            Err(_) => {}
+        }
     }
-    // It ended between being found and being told; it is out of the directory by now.
-    let handle = find_or_make(shared, key, asked_by)?;
-    handle.inputs.send(RoomInput::Requested).await.ok();
-    Ok(handle)
+    Err(NoRoom::Unknown)
 }
 
 fn find_or_make(
     shared: &Arc<Shared>,
-    key: RoomKey,
-    asked_by: IpAddr,
-) -> Result<RoomHandle, TooManyRooms> {
+    key: &RoomKey,
+    asker: Asker,
+) -> Result<RoomHandle, NoRoom> {
     let mut tables = shared.directory.tables();
-    if let Some(handle) = tables.rooms.get(&key).filter(|h| !h.inputs.is_closed()) {
+    if let Some(handle) = tables.rooms.get(key).filter(|h| !h.inputs.is_closed()) {
         return Ok(handle.clone());
+    }
+    if shared.settings.hosts_only && !asker.authenticated {
+        return Err(NoRoom::NotAuthorized);
     }
     if tables.rooms.len() >= shared.settings.max_rooms || shared.stop_rooms.is_cancelled() {
         shared.metrics.refuse(Reason::Rooms);
-        return Err(TooManyRooms);
+        return Err(NoRoom::TooMany);
     }
-    if !tables.makers.may_make(asked_by) {
+    if !tables.makers.may_make(asker.address) {
         shared.metrics.refuse(Reason::RoomRate);
-        return Err(TooManyRooms);
+        return Err(NoRoom::TooMany);
     }
-    let conference = ConferenceId::new(clock::OsEntropy.token(20))
-        .expect("letters and digits make a conference id");
     let (inputs, receiver) = mpsc::channel(ROOM_QUEUE);
     let handle = RoomHandle {
-        inputs: inputs.clone(),
-        conference: conference.clone(),
+        inputs,
+        meeting: tables.next_meeting,
     };
-    let names = key.names(&shared.settings.domain);
+    tables.next_meeting += 1;
     tables.rooms.insert(key.clone(), handle.clone());
-    tables.conferences.insert(conference.clone(), inputs);
     drop(tables);
-    room_task::spawn(Arc::clone(shared), key, names, conference, receiver);
+    room_task::spawn(Arc::clone(shared), key.clone(), handle.clone(), receiver);
     Ok(handle)
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP side: handshakes, the keep-alive answer, the conference request.
 
-use crate::directory::{self, TooManyRooms};
+use crate::directory::{self, Asker, NoRoom};
 use crate::metrics::{Held, Reason};
 use crate::{Shared, services, session};
 use althing_model::ClientInfo;
@@ -119,7 +119,11 @@ async fn conference_request(
         Ok(request) => request,
         Err(text) => return refuse(StatusCode::BAD_REQUEST, text),
     };
-    match directory::request_room(&shared, request.key, info.address).await {
+    let asker = Asker {
+        address: info.address,
+        authenticated: false,
+    };
+    match directory::request_room(&shared, request.target, asker).await {
         Ok(_) => {
             let mut answer = serde_json::json!({
                 "room": request.room,
@@ -132,9 +136,14 @@ async fn conference_request(
             }
             ([ANY_ORIGIN], Json(answer)).into_response()
         }
-        Err(TooManyRooms) => refuse(
+        Err(NoRoom::TooMany) => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "no more rooms on this server\n",
         ),
+        Err(NoRoom::NotAuthorized) => refuse(
+            StatusCode::FORBIDDEN,
+            "the meeting waits for its host\n",
+        ),
+        Err(NoRoom::Unknown) => refuse(StatusCode::NOT_FOUND, "no such room\n"),
     }
 }

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
 use althing_model::NodeId;
+use althing_room::Moderators;
 use althing_telemetry::Registry;
 use althing_xmpp::Jid;
 use std::sync::Arc;
@@ -70,6 +71,10 @@ pub struct Settings {
     pub rooms_per_second: u32,
     /// Rooms that clients of one address may make at once.
     pub room_burst: u32,
+    /// Who becomes a moderator.
+    pub moderators: Moderators,
+    /// Rooms are opened by those with an accepted token; guests wait for one of them.
+    pub hosts_only: bool,
     /// SSRCs one occupant may signal.
     pub max_ssrcs: usize,
     /// SSRC groups one occupant may signal.
@@ -94,6 +99,8 @@ impl Settings {
             // A school behind one address, all lessons beginning at eight.
             rooms_per_second: 20,
             room_burst: 1_000,
+            moderators: Moderators::First,
+            hosts_only: false,
             max_ssrcs: 20,
             max_ssrc_groups: 20,
         }

@@ -1,9 +1,10 @@
 //! Who made how many rooms of late. A room waits 15 s for whoever asked for it, so without this one
 //! client could hold every room that the server has.
 
+use crate::addresses::network;
 use crate::bucket::Bucket;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Below this many addresses nobody looks for those that can be forgotten.
 const FEW: usize = 1024;
@@ -38,14 +39,6 @@ impl Makers {
             .entry(network(address))
             .or_insert_with(|| Bucket::new(per_second, burst))
             .try_take()
-    }
-}
-
-/// Whoever has one IPv6 address has the 64 bits below it as well.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64)).into(),
     }
 }
 

@@ -1,3 +1,4 @@
+use althing_room::Action;
 use althing_telemetry::Registry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -29,6 +30,28 @@ pub(crate) enum Reason {
     Login,
     /// A conference request that makes no sense.
     Request,
+    /// The client may not log in.
+    Token,
+    /// As many sessions as one address may have.
+    AddressSessions,
+    /// More connections than one address may open.
+    ConnectionRate,
+    /// More joins than one address, or one session, may make.
+    JoinRate,
+    /// A session said so much that it had to wait.
+    SessionStanzas,
+    /// A session sent so many bytes that it had to wait.
+    SessionBytes,
+    /// The sessions of one address said so much that they had to wait.
+    AddressStanzas,
+    /// The sessions of one address sent so many bytes that they had to wait.
+    AddressBytes,
+    /// A lost connection whose session could not wait: too many do.
+    Hibernating,
+    /// A session to go on with that is not there.
+    Resume,
+    /// A BOSH request that makes no sense, or too many of them.
+    Bosh,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +63,8 @@ struct Refused {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) sessions: Gauge,
+    pub(crate) hibernating: Gauge,
+    pub(crate) resumed: Counter,
     pub(crate) rooms: Gauge,
     pub(crate) occupants: Gauge,
     pub(crate) stanzas_received: Counter,
@@ -49,6 +74,12 @@ pub(crate) struct Metrics {
     pub(crate) room_panics: Counter,
     pub(crate) session_panics: Counter,
     refused: Family<Refused, Counter>,
+    denied: Family<Denied, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Denied {
+    action: &'static str,
 }
 
 impl Metrics {
@@ -61,8 +92,18 @@ impl Metrics {
         let corner = registry.sub_registry_with_prefix("signalling");
         corner.register(
             "sessions",
-            "WebSocket sessions now",
+            "Client connections now, WebSocket and BOSH",
             metrics.sessions.clone(),
+        );
+        corner.register(
+            "hibernating",
+            "Sessions now that wait for their clients to come back",
+            metrics.hibernating.clone(),
+        );
+        corner.register(
+            "resumed",
+            "Sessions gone on with on another connection",
+            metrics.resumed.clone(),
         );
         corner.register("rooms", "Rooms now", metrics.rooms.clone());
         corner.register(
@@ -102,11 +143,21 @@ impl Metrics {
         );
         corner.register(
             "refused",
-            "Sessions, frames and requests refused, by reason",
+            "Sessions, frames and requests refused or made to wait, by reason",
             metrics.refused.clone(),
+        );
+        corner.register(
+            "denied",
+            "Attempts of somebody in a room to do what it may not, by action",
+            metrics.denied.clone(),
         );
         corner.register_collector(Box::new(Tasks(vec![sessions.clone(), rooms.clone()])));
         metrics
+    }
+
+    pub(crate) fn deny(&self, action: Action) {
+        let action = action.as_str();
+        self.denied.get_or_create(&Denied { action }).inc();
     }
 
     pub(crate) fn refuse(&self, reason: Reason) {

@@ -7,8 +7,8 @@ use crate::metrics::Reason;
 use crate::room_task::RoomInput;
 use crate::sessions::{Outbox, Outgoing};
 use crate::{Shared, services};
-use althing_model::{ClientInfo, SessionId};
-use althing_room::Sender;
+use althing_model::{ClientInfo, Identity, SessionId};
+use althing_room::{Component, Sender};
 use althing_xmpp::framing::StreamCondition;
 use althing_xmpp::session::{AuthRequest, AuthSuccess, CloseReason, Output, Session};
 use althing_xmpp::stanza::{Condition, IqType, Kind, refuse};
@@ -33,6 +33,25 @@ const BYTES_PER_TOKEN: usize = 4096;
 /// What a stanza for everybody in a room counts in addition.
 const BROADCAST_TOKENS: u32 = 3;
 
+/// A room as a session knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum RoomName {
+    Room(RoomKey),
+    Lobby(RoomKey),
+    Breakout(String),
+}
+
+impl RoomName {
+    fn of(jid: &Jid, domain: &str) -> Option<Self> {
+        match RoomKey::classify(jid, domain) {
+            Target::Room(key) => Some(Self::Room(key)),
+            Target::Lobby(key) => Some(Self::Lobby(key)),
+            Target::Breakout(id) => Some(Self::Breakout(id)),
+            Target::RoomService | Target::Component(_) | Target::Other => None,
+        }
+    }
+}
+
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     id: SessionId,
@@ -40,7 +59,11 @@ pub(crate) struct Reader {
     session: Session,
     jid: Option<Jid>,
     outbox: Outbox,
-    rooms: HashMap<RoomKey, RoomHandle>,
+    rooms: HashMap<RoomName, RoomHandle>,
+    /// The room it came into last.
+    latest: Option<RoomName>,
+    /// Who it is by its token.
+    identity: Option<Arc<Identity>>,
     bucket: Bucket,
 }
 
@@ -64,6 +87,8 @@ impl Reader {
             jid: None,
             outbox,
             rooms: HashMap::new(),
+            latest: None,
+            identity: None,
             bucket,
         }
     }
@@ -189,7 +214,10 @@ impl Reader {
             return self.for_domain(stanza).await;
         };
         match RoomKey::classify(&to, domain) {
-            Target::Room(key) => self.for_room(key, jid, stanza).await,
+            Target::Room(key) => self.for_room(RoomName::Room(key), jid, stanza).await,
+            Target::Lobby(key) => self.for_room(RoomName::Lobby(key), jid, stanza).await,
+            Target::Breakout(id) => self.for_room(RoomName::Breakout(id), jid, stanza).await,
+            Target::Component(component) => self.for_component(component, jid, stanza).await,
             Target::RoomService => self.answer_request(&stanza, services::room_service_iq),
             Target::Other if to.node().is_none() && to.domain() == domain => {
                 self.for_domain(stanza).await;
@@ -214,7 +242,10 @@ impl Reader {
 
     async fn for_domain(&mut self, stanza: Element) {
         match Kind::of(&stanza) {
-            Some(Kind::Iq) => self.answer_request(&stanza, services::domain_iq),
+            Some(Kind::Iq) => {
+                let domain = self.shared.settings.domain.clone();
+                self.answer_request(&stanza, |stanza| services::domain_iq(stanza, &domain));
+            },
             Some(Kind::Presence) if stanza.attr("type") == Some("unavailable") => {
                 let status = stanza.child("status", ns::CLIENT).map(Element::text);
                 for (_, room) in std::mem::take(&mut self.rooms) {
@@ -241,19 +272,54 @@ impl Reader {
                 return self.answer(&refuse(stanza, Condition::BadRequest, Some(text)));
             }
         };
-        let made = directory::request_room(&self.shared, request.key, self.info.address).await;
+        let asker = directory::Asker {
+            address: self.info.address,
+            authenticated: self.identity.is_some(),
+        };
+        let made = directory::request_room(&self.shared, request.target, asker).await;
         let reply = match made {
             Ok(_) => services::conference_ready(stanza, &request.room, &self.shared.focus_jid),
-            Err(directory::TooManyRooms) => refuse(
-                stanza,
-                Condition::ResourceConstraint,
-                Some("no more rooms on this server"),
-            ),
+            Err(why) => services::conference_refused(stanza, why),
         };
         self.answer(&reply);
     }
 
-    async fn for_room(&mut self, key: RoomKey, jid: Jid, stanza: Element) {
+    /// A message to a component goes to the meeting that the session is in, the one it came into
+    /// last if there are several; an IQ asks the component about itself.
+    async fn for_component(&mut self, component: Component, jid: Jid, stanza: Element) {
+        if Kind::of(&stanza) == Some(Kind::Iq) {
+            let domain = self.shared.settings.domain.clone();
+            return self.answer_request(&stanza, |stanza| {
+                services::component_iq(stanza, component, &domain)
+            });
+        }
+        let named = stanza
+            .children()
+            .find_map(|child| child.attr("room"))
+            .and_then(|room| Jid::parse(room).ok())
+            .and_then(|room| RoomName::of(&room, &self.shared.settings.domain));
+        let room = match named {
+            Some(name) => self.rooms.get(&name),
+            None => self.latest.as_ref().and_then(|name| self.rooms.get(name)),
+        };
+        let Some(room) = room.cloned() else { return };
+        let input = althing_room::Input::Stanza {
+            sender: self.sender(jid),
+            stanza,
+        };
+        room.inputs.send(RoomInput::Room(input)).await.ok();
+    }
+
+    fn sender(&self, jid: Jid) -> Sender {
+        Sender {
+            session: self.id.clone(),
+            jid,
+            origin: self.info.origin.clone(),
+            identity: self.identity.clone(),
+        }
+    }
+
+    async fn for_room(&mut self, key: RoomName, jid: Jid, stanza: Element) {
         self.rooms.retain(|_, room| !room.inputs.is_closed());
         let known = self.rooms.get(&key).cloned();
         let kind = Kind::of(&stanza);
@@ -273,7 +339,10 @@ impl Reader {
                 );
                 return self.answer(&refusal);
             }
-            None => self.shared.directory.find(&key),
+            None => match &key {
+                RoomName::Room(key) | RoomName::Lobby(key) => self.shared.directory.find(key),
+                RoomName::Breakout(id) => self.shared.directory.find_breakout(id),
+            },
         };
         let Some(room) = room else {
             if let Some(refusal) = services::no_such_room(&stanza) {
@@ -282,17 +351,16 @@ impl Reader {
             return;
         };
         if joins {
+            // Components speak of meetings, which nobody is in who waits in a lobby.
+            if !matches!(key, RoomName::Lobby(_)) {
+                self.latest = Some(key.clone());
+            }
             self.rooms.insert(key, room.clone());
         } else if leaves {
             self.rooms.remove(&key);
         }
         let input = althing_room::Input::Stanza {
-            sender: Sender {
-                session: self.id.clone(),
-                jid,
-                origin: self.info.origin.clone(),
-                identity: None,
-            },
+            sender: self.sender(jid),
             stanza,
         };
         if let Err(unsent) = room.inputs.send(RoomInput::Room(input)).await

@@ -1,33 +1,39 @@
-//! One task for one room: it owns the room and its focus and carries what they say to each other,
-//! to sessions and to the bridge.
+//! One task for one meeting: it owns the meeting and the focus of each of its rooms, and carries
+//! what they say to each other, to sessions and to the bridge.
 
 use crate::clock::{self, OsEntropy};
-use crate::directory::RoomKey;
+use crate::directory::{RoomHandle, RoomKey};
 use crate::metrics::Held;
 use crate::{Shared, services};
 use althing_bus::BusError;
 use althing_control::{BridgeEvent, BridgeReply, BridgeRequest};
 use althing_focus::{BridgeFailure, Focus};
-use althing_model::{ConferenceId, MediaKinds, NodeId, SessionId};
-use althing_room::{Room, RoomEvent, RoomNames};
+use althing_model::{ConferenceId, Entropy as _, MediaKinds, NodeId, SessionId};
+use althing_room::{Meeting, Outcome, Place, RoomEvent};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 /// How long a bridge may take to answer. The client gives up on its own request after 10 s.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(4);
 
-/// What a room's task is told.
-#[derive(Debug, Serialize, Deserialize)]
+/// What a meeting's task is told.
+#[derive(Debug)]
 pub(crate) enum RoomInput {
     /// Somebody is about to join.
-    Requested,
+    Requested {
+        /// Which room of the meeting.
+        place: Place,
+        /// It has an accepted token.
+        authenticated: bool,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Outcome>,
+    },
     /// From a session.
     Room(althing_room::Input),
     /// A bridge said something unasked.
@@ -38,28 +44,46 @@ pub(crate) enum RoomInput {
 }
 
 type Members = Arc<Mutex<BTreeSet<SessionId>>>;
+type Conferences = Arc<Mutex<BTreeSet<ConferenceId>>>;
 
 pub(crate) fn spawn(
     shared: Arc<Shared>,
     key: RoomKey,
-    names: RoomNames,
-    conference: ConferenceId,
+    handle: RoomHandle,
     inputs: mpsc::Receiver<RoomInput>,
 ) {
-    let span = tracing::info_span!(parent: None, "room", %conference);
+    let now = clock::now();
+    let settings = meeting_settings(&shared, &key);
+    let meeting = Meeting::new(settings, now, &mut OsEntropy);
+    let span = tracing::info_span!(parent: None, "room", meeting = meeting.meeting_id());
     let tasks = shared.room_tasks.clone();
     tasks.spawn(
         async move {
             let members = Members::default();
+            let conferences = Conferences::default();
             let held = Held::new(&shared.metrics.rooms);
-            let task = RoomTask::new(&shared, names, &conference, inputs, Arc::clone(&members));
+            let task = RoomTask {
+                shared: Arc::clone(&shared),
+                handle: handle.clone(),
+                meeting,
+                focuses: BTreeMap::new(),
+                inputs,
+                answers: HashMap::new(),
+                next_answer: 0,
+                requests: FuturesUnordered::new(),
+                members: Arc::clone(&members),
+                conferences: Arc::clone(&conferences),
+                ended: false,
+            };
             tracing::info!("room made");
-            let ended = AssertUnwindSafe(task.run(&key, &conference))
-                .catch_unwind()
-                .await;
-            shared.directory.remove(&key, &conference);
+            let ended = AssertUnwindSafe(task.run(&key)).catch_unwind().await;
+            shared.directory.remove(&key, &handle);
+            let conferences = std::mem::take(&mut *lock(&conferences));
+            for conference in &conferences {
+                shared.directory.remove_conference(conference);
+            }
             if ended.is_err() {
-                // One room's fault ends that room: its clients are let go and join anew.
+                // One meeting's fault ends that one: its clients are let go and join anew.
                 shared.metrics.room_panics.inc();
                 tracing::error!("room ended by a fault of ours");
                 let numbers: Vec<u64> = lock(&members).iter().map(|s| s.number).collect();
@@ -68,12 +92,14 @@ pub(crate) fn spawn(
                     .occupants
                     .dec_by(numbers.len().try_into().unwrap_or(0));
                 shared.sessions.abandon(numbers.into_iter());
-                // The focus is gone with its room: nobody else would take its endpoints away.
-                let expire = BridgeRequest::ExpireConference { conference };
-                shared.bus.publish(
-                    &althing_control::bridge_subject(&shared.settings.bridge),
-                    althing_control::encode(&expire).into(),
-                );
+                // The focuses are gone too: nobody else would take their endpoints away.
+                for conference in conferences {
+                    let expire = BridgeRequest::ExpireConference { conference };
+                    shared.bus.publish(
+                        &althing_control::bridge_subject(&shared.settings.bridge),
+                        althing_control::encode(&expire).into(),
+                    );
+                }
             } else {
                 tracing::info!("room ended");
             }
@@ -83,19 +109,49 @@ pub(crate) fn spawn(
     );
 }
 
-fn lock(members: &Members) -> std::sync::MutexGuard<'_, BTreeSet<SessionId>> {
-    members.lock().unwrap_or_else(PoisonError::into_inner)
+fn meeting_settings(shared: &Shared, key: &RoomKey) -> althing_room::Settings {
+    let settings = &shared.settings;
+    let names = key.names(&settings.domain);
+    let lobby = key.lobby(&settings.domain);
+    althing_room::Settings {
+        // Every name of a room is short enough for an address below another service.
+        lobby: lobby.unwrap_or_else(|| names.canonical().clone()),
+        names,
+        focus_jid: shared.focus_jid.clone(),
+        max_occupants: settings.max_occupants,
+        history_messages: 20,
+        history_bytes: 512 * 1024,
+        may_send: MediaKinds::ALL,
+        domain: settings.domain.clone(),
+        moderators: settings.moderators,
+        hosts_only: settings.hosts_only,
+    }
 }
 
-type BridgeAnswer = (u64, Result<BridgeReply, BridgeFailure>);
+fn lock<T>(shared: &Arc<Mutex<T>>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type BridgeAnswer = (Place, ConferenceId, u64, Result<BridgeReply, BridgeFailure>);
+
+/// One room's focus and the conference it holds.
+struct Conference {
+    focus: Focus,
+    conference: ConferenceId,
+}
 
 struct RoomTask {
     shared: Arc<Shared>,
-    room: Room,
-    focus: Focus,
+    handle: RoomHandle,
+    meeting: Meeting,
+    focuses: BTreeMap<Place, Conference>,
     inputs: mpsc::Receiver<RoomInput>,
+    /// Who waits for the answer to a request for a conference.
+    answers: HashMap<u64, oneshot::Sender<Outcome>>,
+    next_answer: u64,
     requests: FuturesUnordered<BoxFuture<'static, BridgeAnswer>>,
     members: Members,
+    conferences: Conferences,
     ended: bool,
 }
 
@@ -107,70 +163,24 @@ enum Wake {
 }
 
 impl RoomTask {
-    fn new(
-        shared: &Arc<Shared>,
-        names: RoomNames,
-        conference: &ConferenceId,
-        inputs: mpsc::Receiver<RoomInput>,
-        members: Members,
-    ) -> Self {
-        let settings = &shared.settings;
-        let now = clock::now();
-        let room = Room::new(
-            althing_room::Settings {
-                names,
-                focus_jid: shared.focus_jid.clone(),
-                max_occupants: settings.max_occupants,
-                history_messages: 20,
-                history_bytes: 512 * 1024,
-                may_send: MediaKinds::ALL,
-            },
-            now,
-            &mut OsEntropy,
-        );
-        let focus = Focus::new(
-            althing_focus::Settings {
-                jid: shared.focus_jid.clone(),
-                version: settings.version.clone(),
-                conference: conference.clone(),
-                bridge: settings.bridge.clone(),
-                events_to: althing_control::focus_subject(&settings.node),
-                limits: althing_focus::Limits {
-                    ssrcs: settings.max_ssrcs,
-                    groups: settings.max_ssrc_groups,
-                },
-                rewriting: true,
-                json_sources: true,
-            },
-            now,
-            &mut OsEntropy,
-        );
-        Self {
-            shared: Arc::clone(shared),
-            room,
-            focus,
-            inputs,
-            requests: FuturesUnordered::new(),
-            members,
-            ended: false,
-        }
-    }
-
-    async fn run(mut self, key: &RoomKey, conference: &ConferenceId) {
-        self.pump();
+    async fn run(mut self, key: &RoomKey) {
         while !self.ended {
             match self.wait().await {
                 Wake::Input(Some(input)) => self.input(input),
-                Wake::Answer((request_id, result)) => {
-                    self.focus_input(althing_focus::Input::Bridge { request_id, result });
+                Wake::Answer((place, conference, request_id, result)) => {
+                    let current = self.focuses.get(&place).map(|held| &held.conference);
+                    if current == Some(&conference) {
+                        let answer = althing_focus::Input::Bridge { request_id, result };
+                        self.focus_input(&place, answer);
+                    }
                 }
-                Wake::Timer => self.focus_input(althing_focus::Input::Timer),
+                Wake::Timer => self.timer(),
                 Wake::Input(None) | Wake::Stop => break,
             }
             self.pump();
         }
         // Out of the directory first, so that nobody new finds it; then answer who already had.
-        self.shared.directory.remove(key, conference);
+        self.shared.directory.remove(key, &self.handle);
         self.inputs.close();
         while let Some(input) = self.inputs.recv().await {
             if let RoomInput::Room(althing_room::Input::Stanza { sender, stanza }) = input
@@ -188,7 +198,13 @@ impl RoomTask {
     }
 
     async fn wait(&mut self) -> Wake {
-        let timeout = earliest(self.room.next_timeout(), self.focus.next_timeout());
+        let timeout = self
+            .focuses
+            .values()
+            .map(|held| held.focus.next_timeout())
+            .chain([self.meeting.next_timeout()])
+            .flatten()
+            .min();
         let timer = async {
             match timeout {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -205,9 +221,30 @@ impl RoomTask {
 
     fn input(&mut self, input: RoomInput) {
         match input {
-            RoomInput::Requested => self.focus_input(althing_focus::Input::Requested),
+            RoomInput::Requested {
+                place,
+                authenticated,
+                answer,
+            } => {
+                let request = self.next_answer;
+                self.next_answer += 1;
+                self.answers.insert(request, answer);
+                self.room_input(althing_room::Input::Requested {
+                    request,
+                    place,
+                    authenticated,
+                });
+            }
             RoomInput::Bridge(event) => {
-                self.focus_input(althing_focus::Input::BridgeEvent(event));
+                let BridgeEvent::EndpointState { conference, .. } = &event;
+                let place = self
+                    .focuses
+                    .iter()
+                    .find(|(_, held)| held.conference == *conference)
+                    .map(|(place, _)| place.clone());
+                if let Some(place) = place {
+                    self.focus_input(&place, althing_focus::Input::BridgeEvent(event));
+                }
             }
             RoomInput::Room(input) => self.room_input(input),
             #[cfg(test)]
@@ -215,40 +252,118 @@ impl RoomTask {
         }
     }
 
+    /// Somebody's time has come; who it was is found by asking each.
+    fn timer(&mut self) {
+        let now = clock::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.monotonic);
+        if due(self.meeting.next_timeout()) {
+            self.room_input(althing_room::Input::Timer);
+        }
+        let places: Vec<Place> = self
+            .focuses
+            .iter()
+            .filter(|(_, held)| due(held.focus.next_timeout()))
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in places {
+            self.focus_input(&place, althing_focus::Input::Timer);
+        }
+    }
+
     fn room_input(&mut self, input: althing_room::Input) {
-        if let Err(error) = self.room.handle(clock::now(), input, &mut OsEntropy) {
+        if let Err(error) = self.meeting.handle(clock::now(), input, &mut OsEntropy) {
             tracing::debug!(%error, "room input not acted upon");
         }
     }
 
-    fn focus_input(&mut self, input: althing_focus::Input) {
-        self.focus.handle(clock::now(), input, &mut OsEntropy);
+    fn focus_input(&mut self, place: &Place, input: althing_focus::Input) {
+        if let Some(held) = self.focuses.get_mut(place) {
+            held.focus.handle(clock::now(), input, &mut OsEntropy);
+        }
     }
 
-    /// Carries outputs on until neither core has any left. What a core said first goes first.
+    /// Carries outputs on until no core has any left. What a core said first goes first.
     fn pump(&mut self) {
         loop {
-            if let Some(output) = self.room.poll() {
+            if let Some(output) = self.meeting.poll() {
                 self.room_output(output);
-            } else if let Some(output) = self.focus.poll() {
-                self.focus_output(output);
-            } else {
-                return;
+                continue;
             }
+            let next = self.focuses.iter_mut().find_map(|(place, held)| {
+                let output = held.focus.poll()?;
+                Some((place.clone(), held.conference.clone(), output))
+            });
+            let Some((place, conference, output)) = next else {
+                return;
+            };
+            self.focus_output(place, conference, output);
         }
     }
 
     fn room_output(&mut self, output: althing_room::Output) {
         match output {
             althing_room::Output::Send { to, xml } => self.deliver(to, &xml),
-            althing_room::Output::Event(event) => {
+            althing_room::Output::Event { place, event } => {
                 self.count(&event);
-                self.focus_input(althing_focus::Input::Room(event));
+                self.focus_input(&place, althing_focus::Input::Room(event));
             }
-            althing_room::Output::ToFocus { from, stanza } => {
-                self.focus_input(althing_focus::Input::Iq { from, stanza });
+            althing_room::Output::ToFocus {
+                place,
+                from,
+                stanza,
+            } => self.focus_input(&place, althing_focus::Input::Iq { from, stanza }),
+            althing_room::Output::FocusWanted { place } => {
+                self.make_focus(&place);
+                self.focus_input(&place, althing_focus::Input::Requested);
             }
+            althing_room::Output::Answer { request, outcome } => {
+                if let Some(answer) = self.answers.remove(&request) {
+                    answer.send(outcome).ok();
+                }
+            }
+            althing_room::Output::BreakoutMade { id } => {
+                let handle = self.handle.clone();
+                self.shared.directory.add_breakout(id, handle);
+            }
+            althing_room::Output::BreakoutGone { id } => {
+                self.shared.directory.remove_breakout(&id);
+            }
+            althing_room::Output::Denied(action) => self.shared.metrics.deny(action),
+            althing_room::Output::End => self.ended = true,
         }
+    }
+
+    fn make_focus(&mut self, place: &Place) {
+        if self.focuses.contains_key(place) {
+            return;
+        }
+        let settings = &self.shared.settings;
+        let conference = ConferenceId::new(OsEntropy.token(20))
+            .expect("letters and digits make a conference id");
+        let focus = Focus::new(
+            althing_focus::Settings {
+                jid: self.shared.focus_jid.clone(),
+                version: settings.version.clone(),
+                conference: conference.clone(),
+                bridge: settings.bridge.clone(),
+                events_to: althing_control::focus_subject(&settings.node),
+                limits: althing_focus::Limits {
+                    ssrcs: settings.max_ssrcs,
+                    groups: settings.max_ssrc_groups,
+                },
+                rewriting: true,
+                json_sources: true,
+            },
+            clock::now(),
+            &mut OsEntropy,
+        );
+        tracing::info!(%conference, "conference made");
+        lock(&self.conferences).insert(conference.clone());
+        self.shared
+            .directory
+            .add_conference(conference.clone(), &self.handle);
+        let held = Conference { focus, conference };
+        self.focuses.insert(place.clone(), held);
     }
 
     fn count(&self, event: &RoomEvent) {
@@ -263,7 +378,9 @@ impl RoomTask {
                 self.shared.metrics.occupants.dec();
                 tracing::info!(endpoint = %id, "occupant left");
             }
-            RoomEvent::PresenceChanged { .. } | RoomEvent::RoleChanged { .. } => {}
+            RoomEvent::PresenceChanged { .. }
+            | RoomEvent::RoleChanged { .. }
+            | RoomEvent::ForwardedChanged { .. } => {}
         }
     }
 
@@ -276,24 +393,41 @@ impl RoomTask {
         shared.sessions.deliver(here, xml, &shared.metrics);
     }
 
-    fn focus_output(&mut self, output: althing_focus::Output) {
+    fn focus_output(
+        &mut self,
+        place: Place,
+        conference: ConferenceId,
+        output: althing_focus::Output,
+    ) {
         match output {
             althing_focus::Output::ToOccupant { to, iq } => {
-                self.room_input(althing_room::Input::FocusIq { to, iq });
+                self.room_input(althing_room::Input::FocusIq { place, to, iq });
             }
             althing_focus::Output::Presence(presence) => {
-                self.room_input(althing_room::Input::FocusPresence(presence));
+                self.room_input(althing_room::Input::FocusPresence { place, presence });
             }
             althing_focus::Output::Bridge {
                 request_id,
                 node,
                 request,
-            } => self.ask_bridge(request_id, &node, &request),
-            althing_focus::Output::End => self.ended = true,
+            } => self.ask_bridge(place, conference, request_id, &node, &request),
+            althing_focus::Output::End => {
+                self.focuses.remove(&place);
+                lock(&self.conferences).remove(&conference);
+                self.shared.directory.remove_conference(&conference);
+                self.room_input(althing_room::Input::FocusEnded { place });
+            }
         }
     }
 
-    fn ask_bridge(&self, request_id: u64, node: &NodeId, request: &BridgeRequest) {
+    fn ask_bridge(
+        &self,
+        place: Place,
+        conference: ConferenceId,
+        request_id: u64,
+        node: &NodeId,
+        request: &BridgeRequest,
+    ) {
         let subject = althing_control::bridge_subject(node);
         let payload = althing_control::encode(request).into();
         // Handed over by the call itself, so requests keep the order in which the focus made them.
@@ -313,30 +447,28 @@ impl RoomTask {
                 if result.is_err() {
                     failed.inc();
                 }
-                (request_id, result)
+                (place, conference, request_id, result)
             }
             .boxed(),
         );
     }
 }
 
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::{RoomKey, Target, request_room};
+    use crate::directory::{Asker, RoomKey, Target, request_room};
     use crate::sessions::Outbox;
     use crate::{Settings, Signalling};
     use althing_bus::{Bus as _, InProcess};
     use althing_model::Origin;
     use althing_room::Sender;
     use althing_xmpp::{Element, Jid, ns};
+
+    const ASKER: Asker = Asker {
+        address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+        authenticated: false,
+    };
 
     fn key(room: &str) -> RoomKey {
         match RoomKey::classify(&Jid::parse(room).unwrap(), "meet.jitsi") {
@@ -381,7 +513,7 @@ mod tests {
         for (number, room) in [(0, "faulty@muc.meet.jitsi"), (1, "sound@muc.meet.jitsi")] {
             let (outbox, mut frames) = Outbox::new();
             shared.sessions.insert(number, outbox.clone());
-            let handle = request_room(shared, key(room), [192, 0, 2, 1].into())
+            let handle = request_room(shared, Target::Room(key(room)), ASKER)
                 .await
                 .unwrap();
             handle.inputs.send(join(number, room)).await.unwrap();
@@ -415,7 +547,7 @@ mod tests {
         assert_eq!(shared.metrics.room_panics.get(), 1);
         assert_eq!(shared.metrics.occupants.get(), 1);
         // A new one takes its place.
-        let anew = request_room(shared, key("faulty@muc.meet.jitsi"), [192, 0, 2, 1].into())
+        let anew = request_room(shared, Target::Room(key("faulty@muc.meet.jitsi")), ASKER)
             .await
             .unwrap();
         assert!(!anew.inputs.is_closed());

@@ -1,7 +1,8 @@
 //! What the domain itself answers: ping, discovery, external services, the conference request.
 //! Plain functions from a stanza to its answer.
 
-use crate::directory::{RoomKey, Target};
+use crate::directory::{NoRoom, RoomKey, Target};
+use althing_room::Component;
 use althing_xmpp::stanza::{
     Condition, ErrorType, IqType, Kind, error_reply, payload, refuse, result_reply,
 };
@@ -12,7 +13,8 @@ use althing_xmpp::{Element, Jid, ns};
 pub(crate) struct ConferenceRequest {
     /// The room address as the client wrote it.
     pub(crate) room: String,
-    pub(crate) key: RoomKey,
+    /// A room or a breakout room.
+    pub(crate) target: Target,
 }
 
 /// The room a conference request is about.
@@ -29,11 +31,13 @@ pub(crate) fn conference_request(
         return Err("the room is not a bare address");
     }
     match RoomKey::classify(&jid, domain) {
-        Target::Room(key) => Ok(ConferenceRequest {
+        target @ (Target::Room(_) | Target::Breakout(_)) => Ok(ConferenceRequest {
             room: room.to_owned(),
-            key,
+            target,
         }),
-        Target::RoomService | Target::Other => Err("the room is not one of this server"),
+        Target::Lobby(_) | Target::RoomService | Target::Component(_) | Target::Other => {
+            Err("the room is not one of this server")
+        }
     }
 }
 
@@ -41,6 +45,28 @@ pub(crate) fn conference_request(
 pub(crate) fn conference_payload(stanza: &Element) -> Option<&Element> {
     payload(stanza)
         .filter(|p| p.is("conference", ns::FOCUS) && IqType::of(stanza) == Some(IqType::Set))
+}
+
+/// Why a conference request came to nothing (protocol 1 §12.4).
+pub(crate) fn conference_refused(request: &Element, why: NoRoom) -> Element {
+    let (condition, kind, text) = match why {
+        NoRoom::TooMany => (
+            Condition::ResourceConstraint,
+            ErrorType::Wait,
+            "no more rooms on this server",
+        ),
+        NoRoom::NotAuthorized => (
+            Condition::NotAuthorized,
+            ErrorType::Auth,
+            "the meeting waits for its host",
+        ),
+        NoRoom::Unknown => (
+            Condition::ItemNotFound,
+            ErrorType::Cancel,
+            "no such room",
+        ),
+    };
+    error_reply(request, condition, kind, Some(text), None)
 }
 
 /// The answer once the focus is in the room.
@@ -58,12 +84,12 @@ pub(crate) fn conference_ready(request: &Element, room: &str, focus: &Jid) -> El
 }
 
 /// The domain's own answer to an IQ request; anything it does not know is `service-unavailable`.
-pub(crate) fn domain_iq(stanza: &Element) -> Element {
+pub(crate) fn domain_iq(stanza: &Element, domain: &str) -> Element {
     let get = IqType::of(stanza) == Some(IqType::Get);
     match payload(stanza) {
         Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
         Some(p) if get && p.is("query", ns::DISCO_INFO) && p.attr("node").is_none() => {
-            result_reply(stanza).with_child(domain_information())
+            result_reply(stanza).with_child(domain_information(domain))
         }
         Some(p) if get && p.is("query", ns::DISCO_ITEMS) => {
             result_reply(stanza).with_child(Element::new("query", ns::DISCO_ITEMS))
@@ -82,17 +108,54 @@ fn is_external_services(element: &Element) -> bool {
 }
 
 /// Identities are only those of components that are there: clients switch features on by them.
-fn domain_information() -> Element {
+fn domain_information(domain: &str) -> Element {
     let mut query = Element::new("query", ns::DISCO_INFO).with_child(
         Element::new("identity", ns::DISCO_INFO)
             .with_attr("category", "server")
             .with_attr("type", "im")
             .with_attr("name", "Althing"),
     );
+    let lobby = ("lobbyrooms", format!("lobby.{domain}"));
+    let components = Component::ALL.map(|(component, _, kind)| (kind, component.address(domain)));
+    for (kind, address) in components.into_iter().chain([lobby]) {
+        query.push(component_identity(kind, address));
+    }
     for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO_2] {
         query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
     }
     query
+}
+
+fn component_identity(kind: &str, address: String) -> Element {
+    Element::new("identity", ns::DISCO_INFO)
+        .with_attr("category", "component")
+        .with_attr("type", kind)
+        .with_attr("name", address)
+}
+
+/// A component's answer about itself.
+pub(crate) fn component_iq(stanza: &Element, component: Component, domain: &str) -> Element {
+    let get = IqType::of(stanza) == Some(IqType::Get);
+    match payload(stanza) {
+        Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
+        Some(p) if get && p.is("query", ns::DISCO_INFO) => {
+            let kind = Component::ALL
+                .into_iter()
+                .find(|(other, ..)| *other == component)
+                .map_or("", |(_, _, kind)| kind);
+            let mut query = Element::new("query", ns::DISCO_INFO)
+                .with_child(component_identity(kind, component.address(domain)));
+            if let Some(node) = p.attr("node") {
+                query.set_attr("node", node);
+            }
+            let renaming = (component == Component::Breakout).then_some(ns::BREAKOUT_RENAME);
+            for feature in [ns::DISCO_INFO].into_iter().chain(renaming) {
+                query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
+            }
+            result_reply(stanza).with_child(query)
+        }
+        _ => unavailable(stanza),
+    }
 }
 
 /// A room service's answer about itself; its rooms are not listed.

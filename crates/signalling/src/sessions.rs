@@ -1,9 +1,11 @@
 //! The sessions of this node by number, for whoever has a frame for one.
 
 use crate::metrics::Metrics;
+use althing_xmpp::sm::{Ask, Bounds, Full, HandledTooMany, Unacknowledged};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,10 @@ pub(crate) enum Outgoing {
     Frame(String),
     /// A stanza, possibly shared with others.
     Stanza(Arc<str>),
+    /// A frame after which stanzas are counted and kept (XEP-0198).
+    Enabled(String),
+    /// Frames before this were for a connection that is no more.
+    Anew,
     /// Nothing comes after this.
     Close,
 }
@@ -28,9 +34,9 @@ pub(crate) enum Outgoing {
 impl Outgoing {
     fn len(&self) -> usize {
         match self {
-            Self::Frame(text) => text.len(),
+            Self::Frame(text) | Self::Enabled(text) => text.len(),
             Self::Stanza(text) => text.len(),
-            Self::Close => 0,
+            Self::Anew | Self::Close => 0,
         }
     }
 }
@@ -41,8 +47,10 @@ pub(crate) struct Outbox {
     frames: mpsc::Sender<Outgoing>,
     /// Bytes of what waits; shared texts count for everybody they wait for.
     waiting: Arc<AtomicUsize>,
-    /// Cancelled when the client did not take its frames.
+    /// Cancelled when the client did not take its frames, or is to be let go for another reason.
     pub(crate) overflow: CancellationToken,
+    /// Since when the client is not there, while its session waits for it.
+    hibernating: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What waits for one client, for the writing half of its session.
@@ -72,12 +80,24 @@ impl Outbox {
             frames,
             waiting: Arc::clone(&waiting),
             overflow: CancellationToken::new(),
+            hibernating: Arc::default(),
         };
         let frames = Frames {
             frames: receiver,
             waiting,
         };
         (outbox, frames)
+    }
+
+    /// Notes that the client is not there since then, or is again.
+    pub(crate) fn hibernate(&self, since: Option<Instant>) {
+        *self.hibernating() = since;
+    }
+
+    fn hibernating(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.hibernating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands a frame over or, when the queue is full, gives the session up.
@@ -140,6 +160,31 @@ impl Sessions {
         }
     }
 
+    /// Since when the client of a session was not heard of, while the session waits for it to come
+    /// back; `None` when it is there, or the session is not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for rooms that learn of dead media"))]
+    pub(crate) fn hibernating_since(&self, number: u64) -> Option<Instant> {
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        let since = *outboxes.get(&number)?.hibernating();
+        since
+    }
+
+    /// Ends a session that waits for its client; one whose client is there stays. Its rooms are told
+    /// by the session itself. Whether it was waiting.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for rooms that learn of dead media"))]
+    pub(crate) fn expire(&self, number: u64) -> bool {
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(outbox) = outboxes.get(&number) else {
+            return false;
+        };
+        // Held while it is ended, so that it does not come back in between.
+        let since = outbox.hibernating();
+        if since.is_some() {
+            outbox.overflow.cancel();
+        }
+        since.is_some()
+    }
+
     /// Gives sessions up, as if they had not taken their frames.
     pub(crate) fn abandon(&self, numbers: impl Iterator<Item = u64>) {
         let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
@@ -149,12 +194,76 @@ impl Sessions {
     }
 }
 
+/// What a client was sent and may not have, once its stream is managed; shared by both halves of
+/// its session.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Managed(Arc<Mutex<Option<Unacknowledged<Arc<str>>>>>);
+
+impl Managed {
+    fn stream(&self) -> MutexGuard<'_, Option<Unacknowledged<Arc<str>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn start(&self) {
+        // As much as may wait for a client may also be on its way to it.
+        *self.stream() = Some(Unacknowledged::new(Bounds {
+            stanzas: OUTBOX,
+            bytes: OUTBOX_BYTES,
+        }));
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.stream().is_some()
+    }
+
+    /// Keeps a stanza that is about to be sent.
+    pub(crate) fn send(&self, xml: &Arc<str>) -> Result<Ask, Full> {
+        match &mut *self.stream() {
+            Some(stream) => stream.send(Arc::clone(xml), xml.len()),
+            None => Ok(Ask::No),
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, handled: u32) -> Result<Ask, HandledTooMany> {
+        match &mut *self.stream() {
+            Some(stream) => stream.acknowledge(handled),
+            None => Ok(Ask::No),
+        }
+    }
+
+    /// What is to be sent again to a client that has so many.
+    pub(crate) fn resume(&self, handled: u32) -> Result<Vec<Arc<str>>, HandledTooMany> {
+        let mut stream = self.stream();
+        let Some(stream) = &mut *stream else {
+            return Ok(Vec::new());
+        };
+        let _: Ask = stream.acknowledge(handled)?;
+        stream.reconnected();
+        Ok(stream.iter().map(Arc::clone).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn stanza(bytes: usize) -> Outgoing {
         Outgoing::Stanza("x".repeat(bytes).into())
+    }
+
+    #[tokio::test]
+    async fn only_a_session_whose_client_is_away_expires() {
+        let sessions = Sessions::default();
+        let (outbox, _frames) = Outbox::new();
+        sessions.insert(7, outbox.clone());
+        assert_eq!(sessions.hibernating_since(7), None);
+        assert!(!sessions.expire(7) && !sessions.expire(8));
+        assert!(!outbox.overflow.is_cancelled());
+        let since = Instant::now();
+        outbox.hibernate(Some(since));
+        assert_eq!(sessions.hibernating_since(7), Some(since));
+        assert!(sessions.expire(7));
+        assert!(outbox.overflow.is_cancelled());
     }
 
     #[tokio::test]

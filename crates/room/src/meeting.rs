@@ -1,0 +1,707 @@
+//! One meeting: its main room, its lobby, its breakout rooms, and the components that speak for
+//! them. It routes each stanza to whom it is addressed, and carries what happens in one room to
+//! the others.
+
+use crate::breakout::Breakouts;
+use crate::common::{Common, Turn};
+use crate::event::{LeaveReason, RoomEvent};
+use crate::lobby::Lobby;
+use crate::room::{Room, Sender, Settings, Told};
+use althing_model::{EndpointId, Entropy, Now, SessionId};
+use althing_xmpp::{Element, Jid};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The version of [`Snapshot`]; a higher one is refused.
+const SNAPSHOT_VERSION: u32 = 2;
+
+/// Which room of a meeting. Each has a conference, and a focus, of its own; the lobby has none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The room the meeting is named after.
+    Main,
+    /// A breakout room, by the local part of its address.
+    Breakout(String),
+}
+
+/// What a meeting is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A stanza addressed to a room of the meeting, to an occupant, or to a component.
+    Stanza {
+        /// From whom.
+        sender: Sender,
+        /// The stanza, with its `to`.
+        stanza: Element,
+    },
+    /// A session is gone without a word.
+    SessionEnded {
+        /// Which one.
+        session: SessionId,
+    },
+    /// A session leaves wherever it is (`<presence type="unavailable"/>` without `to`).
+    SessionLeaves {
+        /// Which one.
+        session: SessionId,
+        /// The text of `<status>`.
+        status: Option<String>,
+    },
+    /// Somebody asks for a room's conference (protocol 1 §12); answered by [`Output::Answer`].
+    Requested {
+        /// Comes back with the answer.
+        request: u64,
+        /// Which room.
+        place: Place,
+        /// Whether it has an accepted token.
+        authenticated: bool,
+    },
+    /// The focus occupant's presence from now on: a `<presence>` whose children count.
+    FocusPresence {
+        /// In which room.
+        place: Place,
+        /// The presence.
+        presence: Element,
+    },
+    /// An IQ of the focus occupant for an occupant; the room writes the addresses.
+    FocusIq {
+        /// In which room.
+        place: Place,
+        /// For whom.
+        to: EndpointId,
+        /// The IQ with its id and type.
+        iq: Element,
+    },
+    /// The focus of a room has ended: nobody is left there.
+    FocusEnded {
+        /// In which room.
+        place: Place,
+    },
+    /// The time asked for by [`Meeting::next_timeout`] has come.
+    Timer,
+}
+
+/// What a meeting wants done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// One stanza for some sessions, the same bytes for each.
+    Send {
+        /// For whom.
+        to: Vec<SessionId>,
+        /// The stanza.
+        #[serde(with = "shared_text")]
+        xml: Arc<str>,
+    },
+    /// Something happened.
+    Event {
+        /// In which room.
+        place: Place,
+        /// What.
+        event: RoomEvent,
+    },
+    /// An IQ that an occupant sent to `room/focus`, request or answer.
+    ToFocus {
+        /// In which room.
+        place: Place,
+        /// Who sent it.
+        from: EndpointId,
+        /// The IQ.
+        stanza: Element,
+    },
+    /// A room needs a focus now, if it has none; somebody is about to join.
+    FocusWanted {
+        /// Which room.
+        place: Place,
+    },
+    /// The answer to [`Input::Requested`].
+    Answer {
+        /// The number of the request.
+        request: u64,
+        /// What it comes to.
+        outcome: Outcome,
+    },
+    /// From now on this breakout address leads to this meeting.
+    BreakoutMade {
+        /// The local part of its address.
+        id: String,
+    },
+    /// This breakout address leads nowhere any more.
+    BreakoutGone {
+        /// The local part of its address.
+        id: String,
+    },
+    /// Somebody tried what it may not.
+    Denied(Action),
+    /// The meeting is over.
+    End,
+}
+
+/// What a request for a conference comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Come in.
+    Ready,
+    /// A guest waits for a host.
+    NotAuthorized,
+    /// There is no such room.
+    NoRoom,
+}
+
+/// What not everybody may do; the label of the refusal counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Removing somebody.
+    Kick,
+    /// Making a moderator.
+    Grant,
+    /// Unmaking one.
+    Revoke,
+    /// Configuring the room: password, lobby.
+    Configure,
+    /// Admitting from, or sending away from, the lobby.
+    Admit,
+    /// Changing the subject.
+    Subject,
+    /// Muting another.
+    Mute,
+    /// Unmuting another.
+    Unmute,
+    /// Switching AV moderation, approving, rejecting.
+    AvModeration,
+    /// Breakout commands.
+    Breakout,
+    /// Ending the meeting for all.
+    End,
+    /// Writing metadata.
+    Metadata,
+    /// Making a poll.
+    Poll,
+    /// Writing to all, or to one.
+    Chat,
+    /// Removing somebody's message.
+    Retract,
+    /// Starting or stopping a recording or stream.
+    Record,
+}
+
+impl Action {
+    /// The value of the counter's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kick => "kick",
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+            Self::Configure => "configure",
+            Self::Admit => "admit",
+            Self::Subject => "subject",
+            Self::Mute => "mute",
+            Self::Unmute => "unmute",
+            Self::AvModeration => "av_moderation",
+            Self::Breakout => "breakout",
+            Self::End => "end",
+            Self::Metadata => "metadata",
+            Self::Poll => "poll",
+            Self::Chat => "chat",
+            Self::Retract => "retract",
+            Self::Record => "record",
+        }
+    }
+}
+
+mod shared_text {
+    use super::Arc;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
+}
+
+/// Why an input was not acted upon; the sender of a stanza has been answered where an answer is
+/// due.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The stanza is not addressed to this meeting.
+    #[error("stanza for {0} reached the meeting in {1}")]
+    Misrouted(String, String),
+    /// The focus wrote to somebody who is not here, or in a room that is not there.
+    #[error("no occupant {0} in the room")]
+    NoOccupant(EndpointId),
+    /// The room is not there.
+    #[error("no such room in the meeting")]
+    NoRoom,
+    /// A snapshot written by a newer version.
+    #[error("meeting snapshot has version {0}, this node reads {SNAPSHOT_VERSION}")]
+    SnapshotVersion(u32),
+}
+
+/// A meeting's whole state, to be written out and read back.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    version: u32,
+    /// How old the meeting was.
+    age_millis: u64,
+    meeting: Meeting,
+}
+
+/// One meeting.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Meeting {
+    pub(crate) settings: Settings,
+    /// The zero of every time kept here; set anew when restored.
+    #[serde(skip)]
+    pub(crate) born: Option<Instant>,
+    pub(crate) common: Common,
+    pub(crate) main: Room,
+    pub(crate) lobby: Lobby,
+    pub(crate) breakouts: Breakouts,
+    /// The rooms whose focus is there: somebody is in, or expected.
+    pub(crate) focuses: BTreeSet<Place>,
+    /// Guests may come: a host has been here, or none is asked for.
+    pub(crate) opened: bool,
+    /// When it ends if nobody has come back by then, in milliseconds since it was made.
+    pub(crate) end_at: Option<u64>,
+    #[serde(skip)]
+    pub(crate) outputs: VecDeque<Output>,
+    /// What happened and has not yet been looked at by the other parts of the meeting.
+    #[serde(skip)]
+    pub(crate) happened: VecDeque<(Place, RoomEvent)>,
+}
+
+/// What an address below the domain is to a meeting.
+enum Target {
+    Room(Place, usize),
+    Lobby,
+    Component(Component),
+}
+
+/// Who speaks for the meeting under an address of its own (protocol 4 §1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// `avmoderation.`
+    AvModeration,
+    /// `breakout.`
+    Breakout,
+    /// `endconference.`
+    EndConference,
+    /// `metadata.`
+    Metadata,
+    /// `polls.`
+    Polls,
+    /// `speakerstats.`
+    SpeakerStats,
+}
+
+impl Component {
+    /// All of them, with the identity type by which clients know them.
+    pub const ALL: [(Self, &'static str, &'static str); 6] = [
+        (Self::AvModeration, "avmoderation", "av_moderation"),
+        (Self::Breakout, "breakout", "breakout_rooms"),
+        (Self::EndConference, "endconference", "end_conference"),
+        (Self::Metadata, "metadata", "room_metadata"),
+        (Self::Polls, "polls", "polls"),
+        (Self::SpeakerStats, "speakerstats", "speakerstats"),
+    ];
+
+    /// Which component answers at this host, if one does.
+    #[must_use]
+    pub fn of_host(host: &str, domain: &str) -> Option<Self> {
+        let label = host.strip_suffix(domain)?.strip_suffix('.')?;
+        Self::ALL
+            .into_iter()
+            .find(|(_, name, _)| *name == label)
+            .map(|(component, ..)| component)
+    }
+
+    /// Its address below `domain`.
+    #[must_use]
+    pub fn address(self, domain: &str) -> String {
+        let name = Self::ALL
+            .into_iter()
+            .find(|(component, ..)| *component == self)
+            .map_or("", |(_, name, _)| name);
+        format!("{name}.{domain}")
+    }
+}
+
+impl Meeting {
+    /// A meeting with nobody in it; its main room's focus occupant is there.
+    #[must_use]
+    pub fn new(settings: Settings, now: Now, entropy: &mut dyn Entropy) -> Self {
+        let main = Room::new(settings.clone(), None, now, entropy);
+        Self {
+            common: Common::new(settings.moderators),
+            opened: !settings.hosts_only,
+            settings,
+            born: Some(now.monotonic),
+            main,
+            lobby: Lobby::default(),
+            breakouts: Breakouts::default(),
+            focuses: BTreeSet::new(),
+            end_at: None,
+            outputs: VecDeque::new(),
+            happened: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input; drain [`Meeting::poll`] afterwards.
+    ///
+    /// # Errors
+    /// [`Error`] when the input was not for this meeting or names somebody who left; nothing
+    /// changed.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        input: Input,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(), Error> {
+        let done = self.act(now, input, entropy);
+        while let Some((place, event)) = self.happened.pop_front() {
+            self.carry_over(now, &place, &event, entropy);
+        }
+        done
+    }
+
+    fn act(&mut self, now: Now, input: Input, entropy: &mut dyn Entropy) -> Result<(), Error> {
+        match input {
+            Input::Stanza { sender, stanza } => self.stanza(now, &sender, stanza, entropy),
+            Input::SessionEnded { session } => {
+                self.leave_everywhere(now, &session, &LeaveReason::Disconnected, entropy);
+                Ok(())
+            }
+            Input::SessionLeaves { session, status } => {
+                self.leave_everywhere(now, &session, &LeaveReason::Left(status), entropy);
+                Ok(())
+            }
+            Input::Requested {
+                request,
+                place,
+                authenticated,
+            } => {
+                let outcome = self.requested(now, &place, authenticated, entropy);
+                self.outputs.push_back(Output::Answer { request, outcome });
+                Ok(())
+            }
+            Input::FocusPresence { place, presence } => self
+                .in_room(&place, now, entropy, |room, _| {
+                    room.focus_presence(&presence);
+                })
+                .ok_or(Error::NoRoom),
+            Input::FocusIq { place, to, iq } => self
+                .in_room(&place, now, entropy, |room, _| room.focus_iq(&to, iq))
+                .unwrap_or(Err(Error::NoRoom)),
+            Input::FocusEnded { place } => {
+                self.focus_ended(now, &place);
+                Ok(())
+            }
+            Input::Timer => {
+                self.timer(now, entropy);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When the meeting wants [`Input::Timer`].
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let at = [self.end_at, self.breakouts.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(self.born? + std::time::Duration::from_millis(at))
+    }
+
+    /// How many occupants are in the main room and the breakouts, focuses not counted.
+    #[must_use]
+    pub fn occupant_count(&self) -> usize {
+        self.main.occupant_count() + self.breakouts.occupant_count()
+    }
+
+    /// The meeting's id, a UUID.
+    #[must_use]
+    pub fn meeting_id(&self) -> &str {
+        &self.main.meeting_id
+    }
+
+    /// The main room's canonical address.
+    #[must_use]
+    pub fn address(&self) -> &Jid {
+        self.main.address()
+    }
+
+    /// How often a presence has been written out in the main room since the meeting was made or
+    /// restored.
+    #[must_use]
+    pub const fn presence_renders(&self) -> u64 {
+        self.main.renders
+    }
+
+    /// The whole state. Outputs not yet polled are not part of it: drain first.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        Snapshot {
+            version: SNAPSHOT_VERSION,
+            age_millis: self.at(now),
+            meeting: self.clone(),
+        }
+    }
+
+    /// The meeting a snapshot was taken of; what was due in a second is due in a second.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotVersion`] when a newer version wrote it.
+    pub fn restore(snapshot: Snapshot, now: Now) -> Result<Self, Error> {
+        if snapshot.version > SNAPSHOT_VERSION {
+            return Err(Error::SnapshotVersion(snapshot.version));
+        }
+        let mut meeting = snapshot.meeting;
+        let age = std::time::Duration::from_millis(snapshot.age_millis);
+        meeting.born = Some(now.monotonic.checked_sub(age).unwrap_or(now.monotonic));
+        Ok(meeting)
+    }
+
+    /// Milliseconds since the meeting was made.
+    pub(crate) fn at(&self, now: Now) -> u64 {
+        let age = self
+            .born
+            .map(|born| now.monotonic.saturating_duration_since(born))
+            .unwrap_or_default();
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn room(&self, place: &Place) -> Option<&Room> {
+        match place {
+            Place::Main => Some(&self.main),
+            Place::Breakout(id) => self.breakouts.room(id),
+        }
+    }
+
+    /// Has a room do something, and takes up what came of it.
+    pub(crate) fn in_room<R>(
+        &mut self,
+        place: &Place,
+        now: Now,
+        entropy: &mut dyn Entropy,
+        deed: impl FnOnce(&mut Room, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        let room = match place {
+            Place::Main => &mut self.main,
+            Place::Breakout(id) => self.breakouts.room_mut(id)?,
+        };
+        let mut turn = Turn {
+            now,
+            common: &mut self.common,
+            entropy,
+        };
+        let result = deed(room, &mut turn);
+        while let Some(told) = room.outputs.pop_front() {
+            let output = match told {
+                Told::Send { to, xml } => Output::Send { to, xml },
+                Told::ToFocus { from, stanza } => Output::ToFocus {
+                    place: place.clone(),
+                    from,
+                    stanza,
+                },
+                Told::Denied(action) => Output::Denied(action),
+                Told::Event(event) => {
+                    self.happened.push_back((place.clone(), event.clone()));
+                    Output::Event {
+                        place: place.clone(),
+                        event,
+                    }
+                }
+            };
+            self.outputs.push_back(output);
+        }
+        Some(result)
+    }
+
+    fn target(&self, to: &Jid) -> Option<Target> {
+        if let Some(form) = self.settings.names.form_of(to) {
+            return Some(Target::Room(Place::Main, form));
+        }
+        if to.bare() == self.settings.lobby {
+            return Some(Target::Lobby);
+        }
+        let component = Component::of_host(to.domain(), &self.settings.domain)?;
+        match (component, to.node()) {
+            (Component::Breakout, Some(id)) => self
+                .breakouts
+                .has(id)
+                .then(|| Target::Room(Place::Breakout(id.to_owned()), 0)),
+            (_, None) => Some(Target::Component(component)),
+            (_, Some(_)) => None,
+        }
+    }
+
+    fn stanza(
+        &mut self,
+        now: Now,
+        sender: &Sender,
+        stanza: Element,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(), Error> {
+        let text = stanza.attr("to").unwrap_or_default();
+        let to = Jid::parse(text).ok();
+        let target = to.as_ref().and_then(|to| self.target(to));
+        let (Some(to), Some(target)) = (to, target) else {
+            return Err(Error::Misrouted(
+                text.chars().take(200).collect(),
+                self.address().to_string(),
+            ));
+        };
+        match target {
+            Target::Room(place, form) => {
+                if let Place::Breakout(id) = &place {
+                    self.wake_breakout(now, id, entropy);
+                }
+                self.in_room(&place, now, entropy, |room, turn| {
+                    room.stanza(turn, sender, &to, form, stanza);
+                });
+            }
+            Target::Lobby => self.lobby_stanza(now, sender, &to, &stanza, entropy),
+            Target::Component(component) => {
+                self.component_stanza(now, component, sender, &stanza, entropy);
+            }
+        }
+        Ok(())
+    }
+
+    fn component_stanza(
+        &mut self,
+        now: Now,
+        component: Component,
+        sender: &Sender,
+        stanza: &Element,
+        entropy: &mut dyn Entropy,
+    ) {
+        if stanza.name() != "message" || stanza.attr("type") == Some("error") {
+            return;
+        }
+        match component {
+            Component::AvModeration => self.av_moderation_message(now, sender, stanza, entropy),
+            Component::Breakout => self.breakout_message(now, sender, stanza, entropy),
+            Component::EndConference => self.end_message(now, sender, stanza, entropy),
+            Component::Metadata => self.metadata_message(now, sender, stanza, entropy),
+            Component::Polls => self.polls_message(now, sender, stanza, entropy),
+            Component::SpeakerStats => self.speaker_message(now, sender, stanza, entropy),
+        }
+    }
+
+    /// What happened in one room, for the other parts of the meeting.
+    fn carry_over(
+        &mut self,
+        now: Now,
+        place: &Place,
+        event: &RoomEvent,
+        entropy: &mut dyn Entropy,
+    ) {
+        if let RoomEvent::OccupantJoined(info) = event {
+            self.end_at = None;
+            self.opened |= info.identity.is_some();
+        }
+        self.lobby_event(now, place, event, entropy);
+        self.av_moderation_event(now, place, event, entropy);
+        self.breakout_event(now, place, event, entropy);
+        self.polls_event(now, place, event, entropy);
+        self.speaker_event(now, place, event, entropy);
+    }
+
+    fn leave_everywhere(
+        &mut self,
+        now: Now,
+        session: &SessionId,
+        reason: &LeaveReason,
+        entropy: &mut dyn Entropy,
+    ) {
+        self.lobby_leave(now, session, entropy);
+        for place in self.places() {
+            self.in_room(&place, now, entropy, |room, turn| {
+                room.leave_session(turn, session, reason.clone());
+            });
+        }
+    }
+
+    /// The rooms there are: the main one, and breakouts that somebody has entered.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let breakouts = self.breakouts.awake().map(Place::Breakout);
+        std::iter::once(Place::Main).chain(breakouts).collect()
+    }
+
+    fn requested(
+        &mut self,
+        now: Now,
+        place: &Place,
+        authenticated: bool,
+        entropy: &mut dyn Entropy,
+    ) -> Outcome {
+        match place {
+            Place::Main if !self.opened && !authenticated => return Outcome::NotAuthorized,
+            Place::Main => {}
+            Place::Breakout(id) if !self.breakouts.has(id) => return Outcome::NoRoom,
+            // Who may come in is decided when it does.
+            Place::Breakout(id) => self.wake_breakout(now, id, entropy),
+        }
+        self.end_at = None;
+        self.focuses.insert(place.clone());
+        self.outputs.push_back(Output::FocusWanted {
+            place: place.clone(),
+        });
+        Outcome::Ready
+    }
+
+    fn focus_ended(&mut self, now: Now, place: &Place) {
+        self.focuses.remove(place);
+        if let Place::Breakout(id) = place {
+            self.breakouts.sleep(id);
+        }
+        if !self.focuses.is_empty() {
+            return;
+        }
+        if self.breakouts.is_empty() {
+            self.outputs.push_back(Output::End);
+        } else {
+            // People on their way from one room to another are in none for a moment.
+            self.end_at = Some(self.at(now) + crate::breakout::PATIENCE);
+        }
+    }
+
+    fn timer(&mut self, now: Now, entropy: &mut dyn Entropy) {
+        let at = self.at(now);
+        self.breakout_timer(now, entropy);
+        if self.end_at.is_some_and(|end| end <= at) {
+            self.end_at = None;
+            self.outputs.push_back(Output::End);
+        }
+    }
+
+    /// Sends one message of a component to some sessions.
+    pub(crate) fn tell(&mut self, to: Vec<SessionId>, from: &str, json: &serde_json::Value) {
+        if to.is_empty() {
+            return;
+        }
+        let xml = crate::component::message(from, json, None).to_xml().into();
+        self.outputs.push_back(Output::Send { to, xml });
+    }
+
+    /// Counts an attempt of somebody who may not.
+    pub(crate) fn deny(&mut self, action: Action) {
+        self.outputs.push_back(Output::Denied(action));
+    }
+}
