@@ -26,6 +26,8 @@ pub mod fuzzing;
 mod key;
 mod mint;
 mod remote;
+#[cfg(test)]
+mod testing;
 mod token;
 mod verifier;
 

@@ -324,3 +324,6 @@ fn forget_one(slots: &mut HashMap<String, Slot>) -> Option<()> {
     slots.remove(&oldest);
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

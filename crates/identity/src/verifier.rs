@@ -236,3 +236,6 @@ impl Fetching {
         Ok(Key::Remote(Arc::new(remote)))
     }
 }
+
+#[cfg(test)]
+mod tests;
