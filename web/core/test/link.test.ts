@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakePeer } from './peer.ts'
 import {
   ID,
+  ROOM,
   SID,
   type World,
   begin,
@@ -230,6 +231,38 @@ describe('session-terminate', () => {
     FakePeer.all[0]?.go('failed')
     FakePeer.last.go('connected')
     expect(phases.at(-1)).toBe('joined')
+    await meeting.leave()
+  })
+
+  it('is asked for at once when somebody presses for it, but not too often for the focus', async () => {
+    const { service, meeting } = await inCall()
+    meeting.reconnectNow()
+    expect(service.asked('session-terminate')).toEqual([])
+    FakePeer.last.go('failed')
+    meeting.reconnectNow()
+    expect(service.asked('session-terminate')).toHaveLength(1)
+    meeting.reconnectNow()
+    await service.offer('second')
+    FakePeer.last.go('failed')
+    await pass(4_999)
+    meeting.reconnectNow()
+    expect(service.asked('session-terminate')).toHaveLength(1)
+    await pass(1)
+    meeting.reconnectNow()
+    expect(service.asked('session-terminate')).toHaveLength(2)
+    await service.offer('third')
+    await pass(10_000)
+    expect(service.asked('session-terminate')).toHaveLength(2)
+    await meeting.leave()
+  })
+
+  it('silences nobody: the room still hears us, and newcomers are told', async () => {
+    const { service, meeting, told } = await inCall()
+    FakePeer.last.go('failed')
+    const id = meeting.sendChat('do you hear me?')
+    expect(service.heard.at(-1)?.attrs).toMatchObject({ id, to: ROOM, type: 'groupchat' })
+    service.say(presence('c3d4e5f6', item('participant')))
+    expect(told.map(([event]) => event)).toContain('occupantJoined')
     await meeting.leave()
   })
 

@@ -9,7 +9,7 @@ import type { LocalMedia, LocalMediaSnapshot, MediaState, OccupantId, ReceiveCon
 import type { Connection } from './connection.ts'
 import type { Occupants } from './occupants.ts'
 import type { OwnState } from './own.ts'
-import { mediaBack, mediaLost, mediaRetryAfterMs } from './reconnect.ts'
+import { SOONEST_OFFER_MS, mediaBack, mediaLost, mediaRetryAfterMs } from './reconnect.ts'
 import type { ConferenceState } from './state.ts'
 
 /** An offer that was promised and does not come. */
@@ -38,6 +38,9 @@ export class MediaLink {
   #sampler = new StatsSampler()
   /** Either until a broken session is ended, or until the offer that shall replace it must be here. */
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** Broken, and about to be ended. */
+  #broken: MediaSession | null = null
+  #askedAt = -Infinity
   /** The focus refuses every source of ours. */
   #receiveOnly = false
   #constraints: Constraints = { lastN: -1, onStageSources: [], constraints: {} }
@@ -68,6 +71,11 @@ export class MediaLink {
       constraints: Object.fromEntries(constraints.visible.map(({ source, maxHeight }) => [source, { maxHeight }]))
     }
     this.#channel?.setConstraints(this.#constraints)
+  }
+
+  /** Skips the wait before a broken session is ended, unless the focus would find that too soon. */
+  retryNow(): void {
+    if (this.#broken && Date.now() - this.#askedAt >= SOONEST_OFFER_MS) this.#askForOffer(this.#broken)
   }
 
   sendMessage(to: OccupantId | undefined, payload: Readonly<Record<string, unknown>>): boolean {
@@ -120,6 +128,7 @@ export class MediaLink {
     const { state, occupants } = this.#parts
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#broken = null
     this.#channel?.close()
     this.#channel = null
     this.#session?.close()
@@ -162,6 +171,7 @@ export class MediaLink {
     const { connection, state } = this.#parts
     if (connection.over || session !== this.#session || this.#timer !== undefined) return
     const next = mediaLost(state.snapshot.connection, Date.now())
+    this.#broken = session
     this.#timer = setTimeout(() => this.#askForOffer(session), mediaRetryAfterMs(next))
     state.set({ media: 'interrupted' })
     state.setConnection(next)
@@ -172,6 +182,7 @@ export class MediaLink {
     const { seat } = connection
     this.close()
     if (!seat) return
+    this.#askedAt = Date.now()
     // Refused (too often, or out of date), or promised and not kept: a whole new start is left.
     this.#timer = setTimeout(() => connection.lost(), OFFER_TIMEOUT_MS)
     seat.stream.request('set', seat.room.focus, session.terminateJingle('connectivity-error', true)).catch(() => {

@@ -23,6 +23,7 @@ import { handleFocusRequest } from './focus.ts'
 import { MediaLink, switchOff } from './link.ts'
 import { Occupants } from './occupants.ts'
 import { OwnState } from './own.ts'
+import { inRoom } from './reconnect.ts'
 import { ConferenceState } from './state.ts'
 
 const STATS_EVERY_MS = 1_000
@@ -117,7 +118,7 @@ export class Meeting implements Conference {
 
   sendChat(text: string, to?: OccupantId): string | null {
     const { seat } = this.#connection
-    return seat && this.snapshot().connection.phase === 'joined' ? this.#chat.say(seat, text, to) : null
+    return seat && inRoom(this.snapshot().connection) ? this.#chat.say(seat, text, to) : null
   }
 
   setSubject(subject: string): void {
@@ -139,6 +140,7 @@ export class Meeting implements Conference {
 
   reconnectNow(): void {
     this.#connection.retryNow()
+    this.#link.retryNow()
   }
 
   leave(): Promise<void> {
@@ -185,7 +187,7 @@ export class Meeting implements Conference {
   #present(present: Present): void {
     const joined = this.#occupants.update(present)
     this.#showOccupants()
-    if (joined && this.snapshot().connection.phase === 'joined') this.#state.emit('occupantJoined', joined)
+    if (joined && inRoom(this.snapshot().connection)) this.#state.emit('occupantJoined', joined)
   }
 
   #left(id: OccupantId, kickedBy: OccupantId | null): void {

@@ -8,7 +8,8 @@ const LONGEST_RETRY_MS = 8_000
 const FIRST_JOIN_TRIES = 3
 /** Before the first restart of the media session: the path may only have been slow. */
 const MEDIA_RETRY_MS = 2_000
-/** The focus offers anew at most every five seconds (protocol 2 §11.1). */
+/** The focus offers anew at most this often (protocol 2 §11.1). */
+export const SOONEST_OFFER_MS = 5_000
 const LATER_MEDIA_RETRY_MS = 6_000
 
 export type Reconnecting = Extract<ConnectionState, { phase: 'reconnecting' }>
@@ -29,6 +30,11 @@ export function mayRetry(before: ConnectionState, triesSoFar: number): boolean {
 /** How long to wait before the next try; `chance`, 0 to 1, keeps a room from coming back all at once. */
 export function retryAfterMs(tries: number, chance: number): number {
   return Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS) * (0.75 + chance / 2)
+}
+
+/** Whether the room hears us: it does while only media are being repaired. */
+export function inRoom(connection: ConnectionState): boolean {
+  return connection.phase === 'joined' || (connection.phase === 'reconnecting' && connection.what === 'media')
 }
 
 /** The path to the bridge is gone, the room is not. */
