@@ -1,6 +1,5 @@
 //! Coming in and going out: checks, the welcome, elections, farewells.
 
-use crate::address::RESERVED;
 use crate::common::{Common, Moderators, Person, Turn};
 use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
 use crate::occupant::{Affiliation, Occupant};
@@ -8,50 +7,11 @@ use crate::presence::{facts, relayed};
 use crate::render::{muc_user, status};
 use crate::room::{Room, Sender};
 use althing_model::{EndpointId, Identity, MediaKinds, Role, SessionId, TokenStanding};
-use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
 use althing_xmpp::{Element, ns};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Why a presence was refused (protocol 1 §16; the error types are binding).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Nick,
-    NickChange,
-    Reserved,
-    Conflict,
-    Full,
-    NotJoined,
-    TooLong,
-}
-
-impl Refusal {
-    const fn parts(self) -> (ErrorType, Condition, &'static str) {
-        use {Condition as C, ErrorType as T};
-        match self {
-            Self::Nick => (T::Cancel, C::NotAllowed, "Invalid resource"),
-            Self::NickChange => (T::Cancel, C::NotAllowed, "a nickname cannot be changed"),
-            Self::Reserved => (T::Cancel, C::Conflict, "this nickname is reserved"),
-            Self::Conflict => (T::Cancel, C::Conflict, "this nickname is in use"),
-            Self::Full => (T::Cancel, C::ServiceUnavailable, "the room is full"),
-            Self::NotJoined => (T::Cancel, C::ItemNotFound, "not in the room"),
-            Self::TooLong => (
-                T::Modify,
-                C::PolicyViolation,
-                "a presence has 32 KiB at most",
-            ),
-        }
-    }
-}
-
 impl Room {
-    pub(crate) fn refuse(&mut self, sender: &Sender, stanza: &Element, why: &Refusal) {
-        let (kind, condition, text) = why.parts();
-        let mut reply = error_reply(stanza, condition, kind, Some(text), None);
-        reply.push(Element::new("x", ns::MUC));
-        self.send(&sender.session, &reply);
-    }
-
     pub(crate) fn join(
         &mut self,
         turn: &mut Turn<'_>,
@@ -60,7 +20,7 @@ impl Room {
         form: usize,
         stanza: &Element,
     ) {
-        let id = match self.check_join(sender, nick) {
+        let id = match self.check_join(turn, sender, nick, stanza) {
             Ok(id) => id,
             Err(why) => return self.refuse(sender, stanza, &why),
         };
@@ -83,6 +43,7 @@ impl Room {
             affiliation,
             role,
             may_send: self.may_send(role),
+            forwarded: self.moderation.forwarded(&id, role == Role::Moderator),
             origin: sender.origin.clone(),
             identity: sender.identity.clone(),
             facts: facts(&payload),
@@ -99,7 +60,7 @@ impl Room {
             origin: sender.origin.clone(),
             role,
             may_send: occupant.may_send,
-            forwarded: MediaKinds::ALL,
+            forwarded: occupant.forwarded,
             presence: occupant.facts.clone(),
             identity: sender.identity.clone(),
         };
@@ -133,21 +94,6 @@ impl Room {
         common.moderators == Moderators::First && self.breakout_of.is_none()
     }
 
-    fn check_join(&self, sender: &Sender, nick: &str) -> Result<EndpointId, Refusal> {
-        let id = EndpointId::new(nick).map_err(|_| Refusal::Nick)?;
-        if RESERVED.contains(&nick) {
-            return Err(Refusal::Reserved);
-        }
-        let holder = self.occupants.get(&id);
-        if holder.is_none() && self.occupants.len() >= self.settings.max_occupants {
-            return Err(Refusal::Full);
-        }
-        if holder.is_some_and(|holder| holder.jid.bare() != sender.jid.bare()) {
-            return Err(Refusal::Conflict);
-        }
-        Ok(id)
-    }
-
     pub(crate) fn may_send(&self, role: Role) -> MediaKinds {
         match role {
             Role::Moderator | Role::Participant => self.settings.may_send,
@@ -162,6 +108,7 @@ impl Room {
             return;
         };
         let (session, form) = (newcomer.session.clone(), newcomer.form);
+        self.tell_metadata(&mut turn.common.metadata, &session, form);
         let focus = self.rendered_focus(form);
         self.send_text(vec![session.clone()], focus);
         let others: Vec<EndpointId> = self

@@ -21,6 +21,7 @@ mod common;
 mod component;
 mod end;
 mod event;
+mod gate;
 mod iq;
 mod join;
 mod lobby;
@@ -33,6 +34,7 @@ mod polls;
 mod presence;
 mod render;
 mod room;
+mod settings;
 mod speakers;
 
 #[doc(hidden)]
@@ -43,6 +45,7 @@ mod tests;
 
 pub use address::{FOCUS, RoomNames};
 pub use event::{Caps, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
+pub use metadata::StartMuted;
 pub use occupant::Affiliation;
 pub use common::Moderators;
 pub use meeting::{

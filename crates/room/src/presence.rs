@@ -2,7 +2,7 @@
 
 use crate::common::Turn;
 use crate::event::{Caps, LeaveReason, PresenceFacts, RoomEvent};
-use crate::join::Refusal;
+use crate::gate::Refusal;
 use crate::room::{Room, Sender};
 use althing_xmpp::{Element, Jid, ns};
 use std::collections::BTreeSet;
