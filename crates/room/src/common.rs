@@ -57,7 +57,6 @@ pub(crate) struct Common {
     /// The lobby is on.
     pub(crate) members_only: bool,
     pub(crate) metadata: crate::metadata::Metadata,
-    pub(crate) moderation: crate::moderation::AvModeration,
 }
 
 mod standings {
@@ -86,7 +85,6 @@ impl Common {
             password: None,
             members_only: false,
             metadata: crate::metadata::Metadata::default(),
-            moderation: crate::moderation::AvModeration::default(),
         }
     }
 

@@ -691,6 +691,14 @@ impl Meeting {
         }
     }
 
+    /// Which room a session is in, and as whom.
+    pub(crate) fn whereabouts(&self, session: &SessionId) -> Option<(Place, EndpointId)> {
+        self.places().into_iter().find_map(|place| {
+            let id = self.room(&place)?.by_session.get(session)?.clone();
+            Some((place, id))
+        })
+    }
+
     /// Sends one message of a component to some sessions.
     pub(crate) fn tell(&mut self, to: Vec<SessionId>, from: &str, json: &serde_json::Value) {
         if to.is_empty() {

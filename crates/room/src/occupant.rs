@@ -48,6 +48,8 @@ pub(crate) struct Occupant {
     pub(crate) affiliation: Affiliation,
     pub(crate) role: Role,
     pub(crate) may_send: MediaKinds,
+    /// What of that reaches others now.
+    pub(crate) forwarded: MediaKinds,
     pub(crate) origin: Origin,
     /// Who it is by its token.
     pub(crate) identity: Option<Arc<Identity>>,

@@ -3,6 +3,7 @@ use crate::common::{Moderators, Turn};
 use crate::event::RoomEvent;
 use crate::meeting::{Action, Error};
 use crate::message::History;
+use crate::moderation::AvModeration;
 use crate::occupant::Occupant;
 use althing_model::{EndpointId, Entropy, Identity, MediaKinds, Now, Origin, SessionId};
 use althing_xmpp::{Element, Jid};
@@ -80,6 +81,7 @@ pub(crate) struct Room {
     pub(crate) arrivals: u64,
     pub(crate) history: History,
     pub(crate) subject: Option<String>,
+    pub(crate) moderation: AvModeration,
     pub(crate) pending: BTreeMap<u64, crate::iq::Pending>,
     pub(crate) next_pending: u64,
     /// How often a presence was written out, for the promise in the crate's doc.
@@ -128,6 +130,7 @@ impl Room {
             arrivals: 0,
             history: History::default(),
             subject: None,
+            moderation: AvModeration::default(),
             pending: BTreeMap::new(),
             next_pending: 0,
             renders: 0,
