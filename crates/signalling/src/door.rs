@@ -1,12 +1,15 @@
 //! The HTTP side: handshakes, the keep-alive answer, the conference request.
 
+use crate::addresses::Visit;
+use crate::authenticator::Hello;
 use crate::directory::{self, Asker, NoRoom};
 use crate::metrics::{Held, Reason};
-use crate::{Shared, services, session};
+use crate::wire::Connection;
+use crate::{Shared, bosh, handshake, services};
 use althing_model::ClientInfo;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::extract::{DefaultBodyLimit, Extension, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,19 +25,29 @@ const SOCKET_BUFFER: usize = 16 * 1024;
 const MAX_REQUEST: usize = 64 * 1024;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let websockets = || get(websocket).options(preflight);
+    let bindings = || {
+        post(bosh::request)
+            .get(keep_alive)
+            .options(preflight)
+            .layer(DefaultBodyLimit::max(shared.settings.max_frame_bytes))
+    };
     Router::new()
-        .route("/xmpp-websocket", get(websocket))
-        .route("/{tenant}/xmpp-websocket", get(websocket))
         .route(
             "/conference-request/v1",
-            post(conference_request).options(preflight),
+            post(conference_request)
+                .options(preflight)
+                .layer(DefaultBodyLimit::max(MAX_REQUEST)),
         )
-        .layer(DefaultBodyLimit::max(MAX_REQUEST))
-        .with_state(shared)
+        .route("/xmpp-websocket", websockets())
+        .route("/{tenant}/xmpp-websocket", websockets())
+        .route("/http-bind", bindings())
+        .route("/{tenant}/http-bind", bindings())
+        .with_state(Arc::clone(&shared))
 }
 
 /// Pages of other origins embed meetings, and carry no credentials of ours.
-const ANY_ORIGIN: (HeaderName, HeaderValue) = (
+pub(crate) const ANY_ORIGIN: (HeaderName, HeaderValue) = (
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     HeaderValue::from_static("*"),
 );
@@ -42,14 +55,14 @@ const ANY_ORIGIN: (HeaderName, HeaderValue) = (
 async fn websocket(
     State(shared): State<Arc<Shared>>,
     Extension(info): Extension<ClientInfo>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade.protocols(["xmpp"]),
-        // A plain GET is how stock clients keep a proxy's session alive: only the status counts.
         Err(_) if !headers.contains_key(header::UPGRADE) => {
-            return (StatusCode::OK, [ANY_ORIGIN], "").into_response();
+            return keep_alive().await;
         }
         Err(rejection) => return rejection.into_response(),
     };
@@ -58,13 +71,11 @@ async fn websocket(
         let text = "the WebSocket subprotocol xmpp is required\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
-    let held = Held::new(&shared.metrics.sessions);
-    let too_many = usize::try_from(shared.metrics.sessions.get())
-        .is_ok_and(|sessions| sessions > shared.settings.max_sessions);
-    if too_many || shared.stop_sessions.is_cancelled() {
-        shared.metrics.refuse(Reason::Sessions);
-        return (StatusCode::SERVICE_UNAVAILABLE, "no more sessions\n").into_response();
-    }
+    let (visit, held) = match admit(&shared, &info) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refusal,
+    };
+    let hello = Hello::read(query.as_deref(), &headers);
     // Longer frames than a session takes are read a little way on, so that it can say so.
     let max = shared.settings.max_frame_bytes.saturating_mul(2);
     let tasks = shared.session_tasks.clone();
@@ -75,8 +86,37 @@ async fn websocket(
         .read_buffer_size(SOCKET_BUFFER)
         .write_buffer_size(SOCKET_BUFFER)
         .on_upgrade(move |socket| {
-            tasks.track_future(session::run(shared, info, socket, held).instrument(span))
+            let connection = Connection::websocket(socket, visit, held);
+            let session = handshake::run(shared, info, hello, connection);
+            tasks.track_future(session.instrument(span))
         })
+}
+
+/// One more client, if there is room for it.
+pub(crate) fn admit(shared: &Shared, info: &ClientInfo) -> Result<(Visit, Held), Response> {
+    let refuse = |reason, status: StatusCode, text: &'static str| {
+        shared.metrics.refuse(reason);
+        (status, [ANY_ORIGIN], text).into_response()
+    };
+    let held = Held::new(&shared.metrics.sessions);
+    let too_many = usize::try_from(shared.metrics.sessions.get())
+        .is_ok_and(|sessions| sessions > shared.settings.max_sessions);
+    if too_many || shared.stop_sessions.is_cancelled() {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Err(refuse(Reason::Sessions, status, "no more sessions\n"));
+    }
+    match shared.addresses.visit(info.address) {
+        Ok(visit) => Ok((visit, held)),
+        Err(reason) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Err(refuse(reason, status, "no more sessions of this address\n"))
+        }
+    }
+}
+
+/// What clients fetch now and then to keep a proxy's session alive; only the status counts.
+async fn keep_alive() -> Response {
+    (StatusCode::OK, [ANY_ORIGIN], "").into_response()
 }
 
 async fn preflight() -> Response {
@@ -86,7 +126,7 @@ async fn preflight() -> Response {
             ANY_ORIGIN,
             (
                 header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static("POST, OPTIONS"),
+                HeaderValue::from_static("GET, POST, OPTIONS"),
             ),
             (
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
@@ -140,10 +180,9 @@ async fn conference_request(
             StatusCode::SERVICE_UNAVAILABLE,
             "no more rooms on this server\n",
         ),
-        Err(NoRoom::NotAuthorized) => refuse(
-            StatusCode::FORBIDDEN,
-            "the meeting waits for its host\n",
-        ),
+        Err(NoRoom::NotAuthorized) => {
+            refuse(StatusCode::FORBIDDEN, "the meeting waits for its host\n")
+        }
         Err(NoRoom::Unknown) => refuse(StatusCode::NOT_FOUND, "no such room\n"),
     }
 }

@@ -1,4 +1,4 @@
-//! The XMPP door: WebSocket sessions, the directory of rooms, and one task for each room with its
+//! The XMPP door: WebSocket and BOSH sessions, the directory of rooms, and one task for each room with its
 //! focus.
 //!
 //! ```text
@@ -14,20 +14,31 @@
 //! their sockets. A session's queue (4,096 frames, 16 MiB) makes nobody wait: a client that does not take
 //! its frames is closed and counted. So no two queues wait for each other.
 
+mod addresses;
+mod authenticator;
+mod bosh;
 mod bucket;
 mod clock;
 mod directory;
 mod door;
+mod handshake;
 mod makers;
 mod metrics;
 mod reader;
+mod resume;
 mod room_task;
 mod services;
 mod session;
 mod sessions;
+mod wire;
 
+pub use crate::authenticator::{Authenticator, Credentials, LoginRefused};
+
+use crate::addresses::Addresses;
+use crate::authenticator::Everybody;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::resume::Resumable;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
 use althing_model::NodeId;
@@ -61,11 +72,45 @@ pub struct Settings {
     pub max_occupants: usize,
     /// The longest frame of a client, in bytes.
     pub max_frame_bytes: usize,
-    /// Stanzas a client may send per second in the long run; a faster one is read more slowly. Long
-    /// ones, and those for everybody in a room, count as several.
+    /// Decides who may log in; by default everybody may, as a guest.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// How long a session waits for a client that has lost its connection and manages its stream.
+    pub resume_time: Duration,
+    /// Sessions that wait so at once; further ones end when their connections do.
+    pub max_hibernating: usize,
+    /// Those of them whose clients came from one address (IPv6: one /64, here and below).
+    pub hibernating_per_address: usize,
+    /// Connections that clients of one address may have at once.
+    pub sessions_per_address: usize,
+    /// Connections that clients of one address may open per second in the long run.
+    pub connections_per_second: u32,
+    /// Connections that clients of one address may open at once.
+    pub connection_burst: u32,
+    /// Joins that clients of one address may make per second in the long run.
+    pub joins_per_second: u32,
+    /// Joins that clients of one address may make at once.
+    pub join_burst: u32,
+    /// Joins that one session may make per second in the long run.
+    pub session_joins_per_second: u32,
+    /// Joins that one session may make at once.
+    pub session_join_burst: u32,
+    /// Stanzas a client may send per second in the long run; a faster one is read more slowly. Those
+    /// for everybody in a room count as several.
     pub stanzas_per_second: u32,
     /// Stanzas a client may send at once.
     pub stanza_burst: u32,
+    /// Bytes a client may send per second in the long run; a faster one is read more slowly.
+    pub bytes_per_second: u32,
+    /// Bytes a client may send at once.
+    pub byte_burst: u32,
+    /// Stanzas that all clients of one address may send per second in the long run.
+    pub address_stanzas_per_second: u32,
+    /// Stanzas that all clients of one address may send at once.
+    pub address_stanza_burst: u32,
+    /// Bytes that all clients of one address may send per second in the long run.
+    pub address_bytes_per_second: u32,
+    /// Bytes that all clients of one address may send at once.
+    pub address_byte_burst: u32,
     /// Rooms that clients of one address may make per second in the long run; one that nobody joins
     /// lasts 15 s.
     pub rooms_per_second: u32,
@@ -94,8 +139,33 @@ impl Settings {
             max_rooms: 10_000,
             max_occupants: 1_000,
             max_frame_bytes: 256 * 1024,
+            authenticator: Arc::new(Everybody),
+            // What clients are told, and reckon with.
+            resume_time: Duration::from_secs(60),
+            // A quarter of all sessions: more than lose their connections at once where not
+            // everything does, and each keeps no more than what is said in its rooms for a minute.
+            max_hibernating: 5_000,
+            hibernating_per_address: 2_000,
+            // A university behind one address.
+            sessions_per_address: 5_000,
+            // Everybody comes back at once after a break of the line, three times over.
+            connections_per_second: 50,
+            connection_burst: 5_000,
+            joins_per_second: 50,
+            join_burst: 2_000,
+            // Breakout rooms, back and forth; every join is told to everybody.
+            session_joins_per_second: 1,
+            session_join_burst: 100,
             stanzas_per_second: 100,
             stanza_burst: 1_000,
+            // The longest stanza more than once a second, and what a large room's start takes.
+            bytes_per_second: 400 * 1024,
+            byte_burst: 4 * 1024 * 1024,
+            // A thousand people who all talk and type at once.
+            address_stanzas_per_second: 10_000,
+            address_stanza_burst: 100_000,
+            address_bytes_per_second: 20 * 1024 * 1024,
+            address_byte_burst: 200 * 1024 * 1024,
             // A school behind one address, all lessons beginning at eight.
             rooms_per_second: 20,
             room_burst: 1_000,
@@ -123,6 +193,9 @@ pub(crate) struct Shared {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) metrics: Metrics,
     pub(crate) sessions: Sessions,
+    pub(crate) resumable: Resumable,
+    pub(crate) addresses: Addresses,
+    pub(crate) bindings: bosh::Bindings,
     pub(crate) directory: Directory,
     pub(crate) session_tasks: TaskTracker,
     pub(crate) room_tasks: TaskTracker,
@@ -161,6 +234,9 @@ impl Signalling {
             bus,
             metrics,
             sessions: Sessions::default(),
+            resumable: Resumable::default(),
+            addresses: Addresses::new(&settings),
+            bindings: bosh::Bindings::default(),
             directory: Directory::new(&settings),
             session_tasks,
             room_tasks,
@@ -174,7 +250,7 @@ impl Signalling {
         Ok(Self { shared })
     }
 
-    /// The public routes: `/xmpp-websocket`, `/{tenant}/xmpp-websocket` and
+    /// The public routes: `/xmpp-websocket`, `/http-bind`, both below a tenant too, and
     /// `/conference-request/v1`. Requests carry an `Extension<ClientInfo>`.
     pub fn router(&self) -> axum::Router {
         door::router(Arc::clone(&self.shared))

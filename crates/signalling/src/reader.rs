@@ -1,35 +1,31 @@
-//! The reading half of a session: frames in, stanzas to whoever they are for.
+//! The reading half of a bound session: frames in, stanzas to whoever they are for.
 
+use crate::addresses::Visit;
 use crate::bucket::Bucket;
 use crate::clock::OsEntropy;
 use crate::directory::{self, RoomHandle, RoomKey, Target};
-use crate::metrics::Reason;
+use crate::metrics::{Metrics, Reason};
+use crate::resume::Claim;
 use crate::room_task::RoomInput;
-use crate::sessions::{Outbox, Outgoing};
-use crate::{Shared, services};
+use crate::sessions::{Managed, Outbox, Outgoing};
+use crate::wire::{Ending, Incoming, Source};
+use crate::{Settings, Shared, services};
 use althing_model::{ClientInfo, Identity, SessionId};
 use althing_room::{Component, Sender};
 use althing_xmpp::framing::StreamCondition;
-use althing_xmpp::session::{AuthRequest, AuthSuccess, CloseReason, Output, Session};
+use althing_xmpp::session::{CloseReason, Output, Session};
+use althing_xmpp::sm::{self, Ask};
 use althing_xmpp::stanza::{Condition, IqType, Kind, refuse};
 use althing_xmpp::{Element, Jid, ns};
-use axum::extract::ws::{Message, WebSocket};
-use futures_util::StreamExt;
-use futures_util::stream::SplitStream;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-/// No frame of any kind for this long: the client is gone. It is pinged every 10 s.
-const SILENCE: Duration = Duration::from_secs(30);
-/// A client that has no address by then is let go.
-const LOGIN: Duration = Duration::from_secs(30);
 /// How many rooms one session may be in.
 const MAX_ROOMS: usize = 16;
-/// A frame counts as one stanza for each so many bytes begun: what it costs to read, to keep and to
-/// pass on grows with them.
-const BYTES_PER_TOKEN: usize = 4096;
 /// What a stanza for everybody in a room counts in addition.
 const BROADCAST_TOKENS: u32 = 3;
 
@@ -52,97 +48,203 @@ impl RoomName {
     }
 }
 
+/// What one session may do, how fast.
+#[derive(Debug)]
+struct Rates {
+    stanzas: Bucket,
+    bytes: Bucket,
+    joins: Bucket,
+}
+
+impl Rates {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            stanzas: Bucket::new(settings.stanzas_per_second, settings.stanza_burst),
+            bytes: Bucket::new(settings.bytes_per_second, settings.byte_burst),
+            joins: Bucket::new(
+                settings.session_joins_per_second,
+                settings.session_join_burst,
+            ),
+        }
+    }
+
+    /// How long to wait before a frame of so many bytes is taken; counted when it does.
+    fn take(&mut self, bytes: u32, metrics: &Metrics) -> Option<Duration> {
+        let (stanzas, bytes) = (self.stanzas.take(1), self.bytes.take(bytes));
+        for (wait, reason) in [
+            (stanzas, Reason::SessionStanzas),
+            (bytes, Reason::SessionBytes),
+        ] {
+            if wait.is_some() {
+                metrics.refuse(reason);
+            }
+        }
+        stanzas.max(bytes)
+    }
+}
+
+/// Why nothing is read any more.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The stream has ended; what waits for the client is still sent.
+    Closed,
+    /// The client does not take what waits for it, or is let go.
+    GivenUp,
+    /// The connection is gone, and the client was heard of last at that moment.
+    Lost { since: Instant, ending: Ending },
+    /// The client has another connection.
+    Claimed(Box<Claim>),
+}
+
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     id: SessionId,
     info: ClientInfo,
     session: Session,
-    jid: Option<Jid>,
+    jid: Jid,
     outbox: Outbox,
+    managed: Managed,
+    claim: mpsc::Sender<Claim>,
+    /// By what the client may go on with this session.
+    resumption: Option<String>,
     rooms: HashMap<RoomName, RoomHandle>,
     /// The room it came into last.
     latest: Option<RoomName>,
     /// Who it is by its token.
     identity: Option<Arc<Identity>>,
-    bucket: Bucket,
+    rates: Rates,
 }
 
 impl Reader {
+    #[expect(clippy::too_many_arguments, reason = "all that a session is made of")]
     pub(crate) fn new(
         shared: Arc<Shared>,
         id: SessionId,
         info: ClientInfo,
+        identity: Option<Arc<Identity>>,
+        jid: Jid,
         session: Session,
         outbox: Outbox,
+        managed: Managed,
+        claim: mpsc::Sender<Claim>,
     ) -> Self {
-        let bucket = Bucket::new(
-            shared.settings.stanzas_per_second,
-            shared.settings.stanza_burst,
-        );
+        let rates = Rates::new(&shared.settings);
         Self {
             shared,
             id,
             info,
             session,
-            jid: None,
+            jid,
             outbox,
+            managed,
+            claim,
+            resumption: None,
             rooms: HashMap::new(),
             latest: None,
-            identity: None,
-            bucket,
+            identity,
+            rates,
         }
     }
 
-    /// Reads until the stream or the socket ends.
-    pub(crate) async fn run(&mut self, socket: &mut SplitStream<WebSocket>) {
-        let login = Instant::now() + LOGIN;
+    /// Reads until the stream or the connection ends. What was read is acted on to its end.
+    pub(crate) async fn run(
+        &mut self,
+        source: &mut Source,
+        visit: &Visit,
+        claims: &mut mpsc::Receiver<Claim>,
+        lost: &CancellationToken,
+    ) -> End {
+        let silence = source.silence();
+        let mut heard = Instant::now();
         while !self.session.is_closed() {
-            let mut deadline = Instant::now() + SILENCE;
-            if self.jid.is_none() {
-                deadline = deadline.min(login);
-            }
-            let message = tokio::select! {
-                message = tokio::time::timeout_at(deadline, socket.next()) => message,
-                () = self.shared.stop_sessions.cancelled() => {
-                    return self.end(StreamCondition::SystemShutdown);
+            let silent = async {
+                match silence {
+                    Some(silence) => tokio::time::sleep_until(heard + silence).await,
+                    None => std::future::pending().await,
                 }
-                () = self.outbox.overflow.cancelled() => return,
             };
-            match message {
-                Err(_) if self.jid.is_none() => {
-                    self.shared.metrics.refuse(Reason::Login);
-                    return self.end(StreamCondition::ConnectionTimeout);
+            let incoming = tokio::select! {
+                biased;
+                () = self.shared.stop_sessions.cancelled() => {
+                    self.end(StreamCondition::SystemShutdown);
+                    return End::Closed;
                 }
-                Err(_) => {
+                () = self.outbox.overflow.cancelled() => return End::GivenUp,
+                Some(claim) = claims.recv() => return End::Claimed(Box::new(claim)),
+                incoming = source.next() => incoming,
+                () = lost.cancelled() => Incoming::Ended(Ending::Lost),
+                () = silent => {
                     self.shared.metrics.refuse(Reason::Silent);
-                    return self.end(StreamCondition::ConnectionTimeout);
+                    if self.is_resumable() {
+                        return End::Lost { since: heard, ending: Ending::Lost };
+                    }
+                    self.end(StreamCondition::ConnectionTimeout);
+                    return End::Closed;
                 }
-                Ok(None | Some(Ok(Message::Close(_)))) => return,
-                Ok(Some(Err(error))) => {
-                    // Too long, or not WebSocket at all; a lost connection ends here as well.
-                    tracing::debug!(%error, "socket ended");
-                    self.shared.metrics.refuse(Reason::Stream);
-                    return self.end(StreamCondition::PolicyViolation);
+            };
+            heard = Instant::now();
+            match incoming {
+                Incoming::Frame(text) => {
+                    self.wait(visit, text.len()).await;
+                    self.session.handle_frame(text.as_str(), &mut OsEntropy);
+                    self.carry_out(visit).await;
                 }
-                Ok(Some(Ok(Message::Text(text)))) => self.frame(text.as_str()).await,
-                Ok(Some(Ok(Message::Binary(_)))) => {
+                Incoming::Element(element, bytes) => {
+                    self.wait(visit, bytes).await;
+                    self.session.handle_element(element, &mut OsEntropy);
+                    self.carry_out(visit).await;
+                }
+                Incoming::Alive => {}
+                Incoming::Binary => {
                     self.shared.metrics.refuse(Reason::Binary);
-                    return self.end(StreamCondition::BadFormat);
+                    self.end(StreamCondition::BadFormat);
                 }
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                Incoming::Broken => {
+                    self.shared.metrics.refuse(Reason::Stream);
+                    self.end(StreamCondition::PolicyViolation);
+                }
+                Incoming::Ended(ending) => {
+                    return End::Lost {
+                        since: heard,
+                        ending,
+                    };
+                }
             }
         }
+        End::Closed
     }
 
-    /// Tells every room that the session is gone.
-    pub(crate) async fn leave(self) {
-        for room in self.rooms.into_values() {
+    /// Tells every room that the session is gone, and forgets its id.
+    pub(crate) async fn leave(&mut self) {
+        if let Some(id) = self.resumption.take() {
+            self.shared.resumable.withdraw(&id);
+        }
+        for room in std::mem::take(&mut self.rooms).into_values() {
             let input = althing_room::Input::SessionEnded {
                 session: self.id.clone(),
             };
             // A room that has ended meanwhile has no occupants to take out.
             room.inputs.send(RoomInput::Room(input)).await.ok();
         }
+    }
+
+    /// Whether the client knows an id to go on by when its connection is gone.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.resumption.is_some() && self.managed.is_started() && !self.session.is_closed()
+    }
+
+    /// Goes on for a client that has come back, perhaps from elsewhere and with a newer token; what
+    /// it is told first.
+    pub(crate) fn resume(&mut self, info: ClientInfo, identity: Option<Arc<Identity>>) -> String {
+        let id = self.resumption.as_deref().unwrap_or_default();
+        self.shared.resumable.identify(id, identity.clone());
+        self.info = info;
+        self.identity = identity;
+        sm::resumed(id, self.session.received())
+    }
+
+    pub(crate) const fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     fn end(&mut self, condition: StreamCondition) {
@@ -162,27 +264,31 @@ impl Reader {
         self.push(Outgoing::Stanza(stanza.to_xml().into()));
     }
 
-    async fn frame(&mut self, text: &str) {
-        let tokens = 1 + text.len() / BYTES_PER_TOKEN;
-        if let Some(wait) = self.bucket.take(tokens.try_into().unwrap_or(u32::MAX)) {
-            // Not reading is the refusal: the client's own socket fills up.
+    /// Not reading is the refusal of too much: the client's own socket fills up.
+    async fn wait(&mut self, visit: &Visit, bytes: usize) {
+        let metrics = &self.shared.metrics;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let wait = self
+            .rates
+            .take(bytes, metrics)
+            .max(visit.take(1, bytes, metrics));
+        if let Some(wait) = wait {
             tokio::time::sleep(wait).await;
         }
-        self.session.handle_frame(text, &mut OsEntropy);
+    }
+
+    /// Does what the session wants done.
+    async fn carry_out(&mut self, visit: &Visit) {
         while let Some(output) = self.session.poll() {
             match output {
                 Output::Frame(frame) => self.push(Outgoing::Frame(frame)),
                 Output::Answer(stanza) => self.push(Outgoing::Stanza(stanza.into())),
-                // Not offered here.
-                Output::Enable { .. } | Output::Acknowledged(_) => {}
-                Output::Resume { .. } => self.session.resume_refused(),
-                Output::Authenticate(AuthRequest::Anonymous) => self
-                    .session
-                    .authenticated(Ok(AuthSuccess::default()), &mut OsEntropy),
-                Output::Bound { jid } => {
-                    self.jid = Some(jid);
-                    tracing::debug!("session bound");
-                }
+                Output::Enable { resume } => self.enable(resume),
+                Output::Acknowledged(handled) => match self.managed.acknowledge(handled) {
+                    Ok(Ask::Now) => self.push(Outgoing::Frame(sm::REQUEST.to_owned())),
+                    Ok(Ask::No) => {}
+                    Err(error) => self.session.handled_too_many(error),
+                },
                 Output::Stanza(stanza) => {
                     self.shared.metrics.stanzas_received.inc();
                     tracing::debug!(
@@ -190,7 +296,7 @@ impl Reader {
                         kind = stanza.attr("type"),
                         "received"
                     );
-                    self.stanza(stanza).await;
+                    self.stanza(stanza, visit).await;
                 }
                 Output::Close(reason) => {
                     if let CloseReason::Error(condition) = reason {
@@ -198,12 +304,28 @@ impl Reader {
                         tracing::debug!(condition = condition.as_str(), "stream error");
                     }
                 }
+                // Of handshakes only.
+                Output::Authenticate(_) | Output::Bound { .. } | Output::Resume { .. } => {}
             }
         }
     }
 
-    async fn stanza(&mut self, stanza: Element) {
-        let Some(jid) = self.jid.clone() else { return };
+    /// The client wants its stream managed.
+    fn enable(&mut self, resume: bool) {
+        if resume {
+            self.resumption = Some(self.shared.resumable.issue(
+                self.jid.node().unwrap_or_default().to_owned(),
+                self.identity.clone(),
+                self.claim.clone(),
+                self.outbox.overflow.clone(),
+            ));
+        }
+        let seconds = self.shared.settings.resume_time.as_secs();
+        let enabled = sm::enabled(self.resumption.as_deref().map(|id| (id, seconds)));
+        self.push(Outgoing::Enabled(enabled));
+    }
+
+    async fn stanza(&mut self, stanza: Element, visit: &Visit) {
         let domain = self.shared.settings.domain.as_str();
         let to = match stanza.attr("to").map(Jid::parse) {
             None => None,
@@ -214,10 +336,10 @@ impl Reader {
             return self.for_domain(stanza).await;
         };
         match RoomKey::classify(&to, domain) {
-            Target::Room(key) => self.for_room(RoomName::Room(key), jid, stanza).await,
-            Target::Lobby(key) => self.for_room(RoomName::Lobby(key), jid, stanza).await,
-            Target::Breakout(id) => self.for_room(RoomName::Breakout(id), jid, stanza).await,
-            Target::Component(component) => self.for_component(component, jid, stanza).await,
+            Target::Room(key) => self.for_room(RoomName::Room(key), stanza, visit).await,
+            Target::Lobby(key) => self.for_room(RoomName::Lobby(key), stanza, visit).await,
+            Target::Breakout(id) => self.for_room(RoomName::Breakout(id), stanza, visit).await,
+            Target::Component(component) => self.for_component(component, stanza).await,
             Target::RoomService => self.answer_request(&stanza, services::room_service_iq),
             Target::Other if to.node().is_none() && to.domain() == domain => {
                 self.for_domain(stanza).await;
@@ -245,7 +367,7 @@ impl Reader {
             Some(Kind::Iq) => {
                 let domain = self.shared.settings.domain.clone();
                 self.answer_request(&stanza, |stanza| services::domain_iq(stanza, &domain));
-            },
+            }
             Some(Kind::Presence) if stanza.attr("type") == Some("unavailable") => {
                 let status = stanza.child("status", ns::CLIENT).map(Element::text);
                 for (_, room) in std::mem::take(&mut self.rooms) {
@@ -286,7 +408,7 @@ impl Reader {
 
     /// A message to a component goes to the meeting that the session is in, the one it came into
     /// last if there are several; an IQ asks the component about itself.
-    async fn for_component(&mut self, component: Component, jid: Jid, stanza: Element) {
+    async fn for_component(&self, component: Component, stanza: Element) {
         if Kind::of(&stanza) == Some(Kind::Iq) {
             let domain = self.shared.settings.domain.clone();
             return self.answer_request(&stanza, |stanza| {
@@ -304,22 +426,22 @@ impl Reader {
         };
         let Some(room) = room.cloned() else { return };
         let input = althing_room::Input::Stanza {
-            sender: self.sender(jid),
+            sender: self.sender(),
             stanza,
         };
         room.inputs.send(RoomInput::Room(input)).await.ok();
     }
 
-    fn sender(&self, jid: Jid) -> Sender {
+    fn sender(&self) -> Sender {
         Sender {
             session: self.id.clone(),
-            jid,
+            jid: self.jid.clone(),
             origin: self.info.origin.clone(),
             identity: self.identity.clone(),
         }
     }
 
-    async fn for_room(&mut self, key: RoomName, jid: Jid, stanza: Element) {
+    async fn for_room(&mut self, key: RoomName, stanza: Element, visit: &Visit) {
         self.rooms.retain(|_, room| !room.inputs.is_closed());
         let known = self.rooms.get(&key).cloned();
         let kind = Kind::of(&stanza);
@@ -327,7 +449,7 @@ impl Reader {
         let joins = presence && stanza.attr("type").is_none();
         let leaves = presence && stanza.attr("type") == Some("unavailable");
         if kind != Some(Kind::Iq) {
-            self.bucket.take(BROADCAST_TOKENS);
+            self.rates.stanzas.take(BROADCAST_TOKENS);
         }
         let room = match known {
             Some(room) => Some(room),
@@ -338,6 +460,11 @@ impl Reader {
                     Some("a session is in 16 rooms at most"),
                 );
                 return self.answer(&refusal);
+            }
+            None if joins && !(self.rates.joins.try_take() && visit.may_join()) => {
+                self.shared.metrics.refuse(Reason::JoinRate);
+                let text = Some("too many rooms are joined from here");
+                return self.answer(&refuse(&stanza, Condition::ResourceConstraint, text));
             }
             None => match &key {
                 RoomName::Room(key) | RoomName::Lobby(key) => self.shared.directory.find(key),
@@ -360,7 +487,7 @@ impl Reader {
             self.rooms.remove(&key);
         }
         let input = althing_room::Input::Stanza {
-            sender: self.sender(jid),
+            sender: self.sender(),
             stanza,
         };
         if let Err(unsent) = room.inputs.send(RoomInput::Room(input)).await

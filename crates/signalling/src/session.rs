@@ -1,25 +1,37 @@
-//! One session's task: both halves of its socket, from the handshake to the farewell.
+//! One session's task, from its address to its end: it outlives the connections of a client that
+//! manages its stream (XEP-0198).
+//!
+//! ```text
+//!   Newcomer ──▶ connected ──closed, broken rule──▶ farewell ──▶ its rooms are told
+//!                 ▲     │ lost                                     ▲
+//!            claim│     ▼                                          │ 60 s, expired, too much kept
+//!                hibernating ──────────────────────────────────────┘
+//! ```
 
 use crate::Shared;
-use crate::metrics::Held;
-use crate::reader::Reader;
-use crate::sessions::{Frames, Outbox, Outgoing};
-use althing_model::{ClientInfo, SessionId};
-use althing_xmpp::session::{Session, SessionSettings};
-use axum::extract::ws::{Message, WebSocket};
-use futures_util::stream::SplitSink;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use crate::handshake::{FAREWELL, Newcomer};
+use crate::metrics::{Held, Reason};
+use crate::reader::{End, Reader};
+use crate::resume::{CLAIMS, Claim};
+use crate::sessions::{Frames, Managed, Outbox, Outgoing};
+use crate::wire::{Connection, Ending, Gone, PING, Sink};
+use althing_model::SessionId;
+use althing_xmpp::session::Output;
+use althing_xmpp::sm::{self, Ask};
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
-/// How often a client is pinged.
-const PING: Duration = Duration::from_secs(10);
-/// How long the last frames may take to leave.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a session waits whose page was left: a new page makes a new session, and the old one
+/// is to be gone within two seconds.
+const LEAVING: Duration = Duration::from_millis(1_500);
 
-pub(crate) async fn run(shared: Arc<Shared>, info: ClientInfo, socket: WebSocket, held: Held) {
+pub(crate) async fn run(shared: Arc<Shared>, newcomer: Newcomer) {
     let number = shared.sessions.next_number();
     let id = SessionId {
         node: shared.settings.node.clone(),
@@ -27,73 +39,271 @@ pub(crate) async fn run(shared: Arc<Shared>, info: ClientInfo, socket: WebSocket
     };
     let (outbox, frames) = Outbox::new();
     shared.sessions.insert(number, outbox.clone());
-    let mut settings = SessionSettings::new(shared.settings.domain.clone());
-    settings.max_frame_bytes = shared.settings.max_frame_bytes;
-    let session = Session::new(settings);
-    let mut reader = Reader::new(Arc::clone(&shared), id, info, session, outbox.clone());
-    let (sink, mut stream) = socket.split();
+    let managed = Managed::default();
+    let (claim, claims) = mpsc::channel(CLAIMS);
+    let connection = newcomer.connection;
+    let mut actor = Actor {
+        reader: Reader::new(
+            Arc::clone(&shared),
+            id,
+            newcomer.info,
+            newcomer.identity,
+            newcomer.jid,
+            newcomer.session,
+            outbox.clone(),
+            managed.clone(),
+            claim,
+        ),
+        shared: Arc::clone(&shared),
+        outbox,
+        frames,
+        managed,
+        claims,
+    };
     // A fault of ours ends this session only, and its rooms still learn that it is gone.
-    let noted = |outcome: std::thread::Result<()>| {
-        if outcome.is_err() {
-            shared.metrics.session_panics.inc();
-            tracing::error!("session ended by a fault of ours");
-        }
-    };
-    let writing = AssertUnwindSafe(write(&shared, sink, frames)).catch_unwind();
-    let writer = writing.map(noted);
-    tokio::pin!(writer);
-    let reading = AssertUnwindSafe(reader.run(&mut stream)).catch_unwind();
-    let writer_ended = tokio::select! {
-        () = reading.map(noted) => false,
-        () = &mut writer => true,
-    };
-    // From here on nothing reaches the client from rooms; they are told at once.
-    shared.sessions.remove(number);
-    if !writer_ended && !outbox.overflow.is_cancelled() {
-        outbox.push(Outgoing::Close, &shared.metrics);
-        let farewell = tokio::time::timeout(FAREWELL, &mut writer);
-        tokio::join!(reader.leave(), async { farewell.await.is_ok() });
-    } else {
-        reader.leave().await;
+    let lived = AssertUnwindSafe(actor.live(number, connection)).catch_unwind();
+    if Box::pin(lived).await.is_err() {
+        shared.metrics.session_panics.inc();
+        tracing::error!("session ended by a fault of ours");
     }
-    drop(held);
+    shared.sessions.remove(number);
+    actor.reader.leave().await;
+    // Whoever still wants to go on with it is told that it is not there.
+    actor.claims.close();
+    while let Ok(Claim {
+        connection,
+        refused,
+        ..
+    }) = actor.claims.try_recv()
+    {
+        refused.send(connection).ok();
+    }
 }
 
-async fn write(shared: &Shared, mut sink: SplitSink<WebSocket, Message>, mut frames: Frames) {
+struct Actor {
+    shared: Arc<Shared>,
+    reader: Reader,
+    outbox: Outbox,
+    frames: Frames,
+    managed: Managed,
+    claims: mpsc::Receiver<Claim>,
+}
+
+impl Actor {
+    async fn live(&mut self, number: u64, first: Connection) {
+        let mut connection = first;
+        let mut again = Vec::new();
+        while let Some(claim) = self.serve(number, connection, again).await {
+            match self.accept(claim).await {
+                Some(taken) => (connection, again) = taken,
+                None => return,
+            }
+        }
+    }
+
+    /// Carries one connection to its end; whatever takes its place, if anything does in time.
+    async fn serve(
+        &mut self,
+        number: u64,
+        connection: Connection,
+        again: Vec<Arc<str>>,
+    ) -> Option<Claim> {
+        let Connection {
+            mut source,
+            sink,
+            visit,
+            held,
+        } = connection;
+        let lost = CancellationToken::new();
+        let writing = write(
+            &self.shared,
+            sink,
+            &mut self.frames,
+            &self.outbox,
+            &self.managed,
+            again,
+        );
+        let mut writing = Box::pin(writing.map(|_| lost.cancel()).fuse());
+        let end = {
+            let reading = self
+                .reader
+                .run(&mut source, &visit, &mut self.claims, &lost);
+            tokio::pin!(reading);
+            tokio::select! {
+                end = &mut reading => end,
+                // What it is doing is finished first: it has been counted as received.
+                () = &mut writing => reading.await,
+            }
+        };
+        let (since, ending) = match end {
+            End::GivenUp => return None,
+            End::Claimed(claim) => return Some(*claim),
+            End::Closed => {
+                // From here on nothing reaches the client from rooms; they are told at once.
+                self.shared.sessions.remove(number);
+                self.outbox.push(Outgoing::Close, &self.shared.metrics);
+                let farewell = async {
+                    if !writing.is_terminated() {
+                        tokio::time::timeout(FAREWELL, writing).await.ok();
+                    }
+                };
+                tokio::join!(self.reader.leave(), farewell);
+                return None;
+            }
+            End::Lost { since, ending } => (since, ending),
+        };
+        // Neither socket nor place is held any longer.
+        drop((source, writing, held));
+        if !self.reader.is_resumable() {
+            return None;
+        }
+        let Some(_asleep) = visit.hibernate() else {
+            self.shared.metrics.refuse(Reason::Hibernating);
+            return None;
+        };
+        drop(visit);
+        hibernate(
+            &self.shared,
+            &self.outbox,
+            &mut self.claims,
+            since,
+            ending,
+        )
+        .await
+    }
+
+    /// Takes a connection, and what is to be said on it first.
+    async fn accept(&mut self, claim: Claim) -> Option<(Connection, Vec<Arc<str>>)> {
+        let Claim {
+            mut connection,
+            info,
+            identity,
+            handled,
+            refused,
+        } = claim;
+        drop(refused);
+        match self.managed.resume(handled) {
+            Ok(kept) => {
+                let resumed = self.reader.resume(info, identity);
+                self.outbox.push(Outgoing::Anew, &self.shared.metrics);
+                self.shared.metrics.resumed.inc();
+                tracing::debug!(again = kept.len(), "session resumed");
+                let again = std::iter::once(resumed.into()).chain(kept).collect();
+                Some((connection, again))
+            }
+            Err(error) => {
+                // What it has is not known: nobody could go on from there.
+                self.shared.metrics.refuse(Reason::Stream);
+                let session = self.reader.session_mut();
+                session.handled_too_many(error);
+                let frames: Vec<String> = std::iter::from_fn(|| session.poll())
+                    .filter_map(|output| match output {
+                        Output::Frame(frame) => Some(frame),
+                        _ => None,
+                    })
+                    .collect();
+                let farewell = async {
+                    for frame in frames {
+                        connection.sink.send(&frame).await?;
+                    }
+                    connection.sink.close().await;
+                    Ok::<(), Gone>(())
+                };
+                tokio::time::timeout(FAREWELL, farewell).await.ok();
+                None
+            }
+        }
+    }
+}
+
+/// Waits for the client to come back.
+async fn hibernate(
+    shared: &Shared,
+    outbox: &Outbox,
+    claims: &mut mpsc::Receiver<Claim>,
+    since: Instant,
+    ending: Ending,
+) -> Option<Claim> {
+    let patience = match ending {
+        Ending::Leaving => LEAVING.min(shared.settings.resume_time),
+        Ending::Lost => shared.settings.resume_time,
+    };
+    let _counted = Held::new(&shared.metrics.hibernating);
+    tracing::debug!(?ending, "session hibernates");
+    outbox.hibernate(Some(since.into_std()));
+    let claim = tokio::select! {
+        biased;
+        () = outbox.overflow.cancelled() => None,
+        () = shared.stop_sessions.cancelled() => None,
+        claim = claims.recv() => claim,
+        () = tokio::time::sleep_until(since + patience) => None,
+    };
+    outbox.hibernate(None);
+    // It may have been given up in the very moment.
+    match claim {
+        Some(claim) if outbox.overflow.is_cancelled() => {
+            claim.refused.send(claim.connection).ok();
+            None
+        }
+        claim => claim,
+    }
+}
+
+/// The writing half: what waits for the client, after what it is to be told `again`.
+async fn write(
+    shared: &Shared,
+    mut sink: Sink,
+    frames: &mut Frames,
+    outbox: &Outbox,
+    managed: &Managed,
+    again: Vec<Arc<str>>,
+) -> Result<(), Gone> {
     let mut pings = tokio::time::interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is now, when a client such as gst-meet wants nothing but its stream.
     pings.tick().await;
+    // Frames that wait since before are for the connection that is no more; stanzas are not.
+    let mut stale = !again.is_empty();
+    for frame in again {
+        sink.feed(&frame).await?;
+    }
+    sink.flush().await?;
     loop {
         let outgoing = tokio::select! {
             outgoing = frames.recv() => outgoing,
             _ = pings.tick() => {
-                if sink.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
-                    return;
-                }
+                sink.ping().await?;
                 continue;
             }
         };
-        let message = match outgoing {
-            Some(Outgoing::Frame(frame)) => Message::text(frame),
+        match outgoing {
+            Some(Outgoing::Frame(_) | Outgoing::Enabled(_)) if stale => continue,
+            Some(Outgoing::Frame(frame)) => sink.feed(&frame).await?,
+            Some(Outgoing::Enabled(frame)) => {
+                sink.feed(&frame).await?;
+                managed.start();
+            }
+            Some(Outgoing::Anew) => stale = false,
             Some(Outgoing::Stanza(xml)) => {
+                let Ok(ask) = managed.send(&xml) else {
+                    shared.metrics.queue_overflows.inc();
+                    outbox.overflow.cancel();
+                    return Err(Gone);
+                };
                 shared.metrics.stanzas_sent.inc();
-                Message::text(&*xml)
+                sink.feed(&xml).await?;
+                if ask == Ask::Now {
+                    sink.feed(sm::REQUEST).await?;
+                }
             }
             Some(Outgoing::Close) | None => {
-                // The socket is going away; a failure to say so changes nothing.
-                sink.close().await.ok();
-                return;
+                sink.close().await;
+                return Ok(());
             }
-        };
+        }
         // Many frames at once, as on joining a large room, leave in few writes.
-        let sent = if frames.is_empty() {
-            sink.send(message).await
-        } else {
-            sink.feed(message).await
-        };
-        if sent.is_err() {
-            return;
+        if frames.is_empty() {
+            sink.flush().await?;
         }
     }
 }

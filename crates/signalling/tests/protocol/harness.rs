@@ -242,7 +242,10 @@ impl Socket {
             features.contains("urn:ietf:params:xml:ns:xmpp-bind"),
             "{features}"
         );
-        assert!(!features.contains("urn:xmpp:sm:3"), "{features}");
+        assert!(
+            features.contains(r#"<sm xmlns="urn:xmpp:sm:3"/>"#),
+            "{features}"
+        );
         self.send(r#"<iq type="set" id="_bind_auth_2" xmlns="jabber:client"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></iq>"#).await;
         let bound = self.expect().await;
         assert_eq!(bound.attr("id"), Some("_bind_auth_2"));

@@ -171,7 +171,12 @@ async fn one_session_may_go_through_many_rooms() {
 /// It joins a room where much is said and takes nothing of it.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_and_counted() {
-    let house = House::start_with(|settings| settings.stanzas_per_second = 100_000).await;
+    let house = House::start_with(|settings| {
+        settings.stanzas_per_second = 100_000;
+        settings.bytes_per_second = 1 << 30;
+        settings.address_bytes_per_second = 1 << 30;
+    })
+    .await;
     let (mut talker, _) = house.joined(ROOM).await;
     let (deaf, _) = house.joined(ROOM).await;
     house.until_metric("occupants", 2).await;
