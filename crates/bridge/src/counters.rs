@@ -45,6 +45,8 @@ counts! {
     Handovers,
     /// Those the other worker had no room for.
     HandoversDropped,
+    /// Checks of unproved paths the other worker had no room for.
+    HandoverChecksDropped,
     ConferencesCreated,
     ConferencesEnded,
     EndpointsCreated,

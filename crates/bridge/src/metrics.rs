@@ -69,6 +69,11 @@ const COUNTERS: &[Plain] = &[
         Count::HandoversDropped,
     ),
     (
+        "handover_checks_dropped",
+        "First connectivity checks for another worker that had no room",
+        Count::HandoverChecksDropped,
+    ),
+    (
         "conferences_created",
         "Conferences created",
         Count::ConferencesCreated,

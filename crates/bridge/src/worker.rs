@@ -8,15 +8,17 @@
 //! ```
 //!
 //! The kernel spreads arrivals over the workers by address pair, conferences are spread by their
-//! id; a datagram that lands with the wrong worker goes through a bounded ring to the right one.
-//! **And when full?** A full ring drops the datagram, as a full socket buffer would, and counts
-//! it. A full command queue refuses the command, and whoever gave it hears so.
+//! id; a datagram that lands with the wrong worker goes through a bounded ring to the right one,
+//! checks that nobody has vouched for through a ring of their own. **And when full?** A full ring
+//! drops the datagram, as a full socket buffer would, and counts it. A full command queue refuses the command, and whoever gave it hears so.
 
 mod address;
 pub(crate) mod bench;
+mod census;
 mod control;
 mod debug;
 mod endpoint;
+mod handover;
 mod run;
 mod sink;
 mod state;
@@ -44,6 +46,10 @@ const MAX_COMMANDS: usize = 1024;
 
 /// Datagrams waiting for their owner: 20 ms of 200,000 a second.
 const MAX_HANDOVERS: usize = 4096;
+
+/// Checks waiting likewise that only claim to be their owner's. Those of real clients that join are
+/// a few hundred a second.
+const MAX_CHECKS: usize = 256;
 
 /// Which endpoint of a worker; the generation tells it from later ones in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +115,8 @@ pub(crate) enum Handover {
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     ring: Sender<Handover>,
+    // For checks alone, which anybody can make.
+    checks: Sender<Handover>,
     waker: Arc<mio::Waker>,
     // Buffers of datagrams it handed over, going home to be used again.
     spare: Sender<Vec<u8>>,
@@ -128,6 +136,7 @@ pub(crate) struct WorkerHandle {
 pub(crate) struct Inlets {
     commands: Receiver<Command>,
     ring: Receiver<Handover>,
+    checks: Receiver<Handover>,
     spare: Receiver<Vec<u8>>,
 }
 

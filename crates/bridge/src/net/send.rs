@@ -153,6 +153,18 @@ impl SendQueue {
         self.epoch += 1;
     }
 
+    /// Gives back the buffers; nothing may be waiting in them.
+    pub(crate) fn release(&mut self) {
+        debug_assert_eq!(self.used, 0, "flushed before");
+        self.runs = Vec::new();
+    }
+
+    /// Bytes of memory the buffers hold.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.runs.iter().map(|run| run.data.capacity()).sum()
+    }
+
     fn start_run(&mut self, path: Path, open: bool) -> usize {
         if self.used == MAX_RUNS {
             self.flush();

@@ -50,6 +50,11 @@ impl Addresses {
         }
     }
 
+    /// Gives back the room of entries that are gone.
+    pub(super) fn shrink(&mut self) {
+        self.map.shrink_to_fit();
+    }
+
     pub(super) fn len(&self) -> usize {
         self.map.len()
     }

@@ -175,8 +175,10 @@ impl Meeting {
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("and eventfd");
         let (spare, spare_out) = crossbeam_channel::bounded(1);
         let (ring, _) = crossbeam_channel::bounded(1);
+        let (checks, _) = crossbeam_channel::bounded(1);
         let peer = Peer {
             ring,
+            checks,
             waker: Arc::new(waker),
             spare,
         };
@@ -228,7 +230,7 @@ impl Meeting {
         let endpoint = &mut state.endpoints[slot];
         endpoint.transport = transport;
         endpoint.path = Some(self.path);
-        endpoint.connected = true;
+        state.census.set_connected(endpoint, true);
         let key = endpoint.key;
         if index == 0 {
             assert!(state.addresses.insert(self.path, Owner::Here(slot)));

@@ -134,6 +134,7 @@ impl State {
             by_id: HashMap::new(),
             created: now,
             empty_since: Some(now),
+            counted_size: 0,
             counted: althing_forwarding::ConferenceCounters::default(),
             touched: false,
             scheduled: None,
@@ -202,12 +203,14 @@ impl State {
         });
         self.by_ufrag
             .insert(credentials.ufrag.as_str().into(), slot);
-        self.conferences[conference].enter(request.endpoint.clone(), key, slot);
+        let members = &mut self.conferences[conference];
+        members.enter(request.endpoint.clone(), key, slot);
+        self.census.resized(members);
         tracing::info!(conference = %request.conference, endpoint = %request.endpoint, "endpoint created");
         self.counters.one(Count::EndpointsCreated);
         self.touch_endpoint(slot);
         self.touch_conference(conference);
-        self.count_endpoints();
+        self.publish_census();
 
         let node = &self.shared.node;
         let path = format!(
@@ -344,15 +347,17 @@ impl State {
         let endpoint = self.detach(now, slot);
         if let Some(conference) = self.conferences.get_mut(endpoint.conference) {
             conference.leave(now, &endpoint.id, endpoint.key, slot);
+            self.census.resized(conference);
             conference.core.remove_endpoint(now, endpoint.key);
             self.touch_conference(endpoint.conference);
         }
-        self.count_endpoints();
+        self.publish_census();
     }
 
     /// Removes an endpoint from everything but its conference.
     fn detach(&mut self, now: Instant, slot: usize) -> Endpoint {
         let mut endpoint = self.endpoints.remove(slot);
+        self.census.left(&endpoint);
         self.by_ufrag.remove(&endpoint.ufrag);
         for bound in std::mem::take(&mut endpoint.paths) {
             self.unbind(slot, bound);
@@ -377,13 +382,14 @@ impl State {
             return;
         };
         let members: Vec<usize> = conference.by_id.drain().map(|(_, member)| member).collect();
+        self.census.resized(conference);
         for member in members {
             self.detach(now, member);
         }
         let conference = self.conferences.remove(slot);
         self.by_id.remove(&conference.id);
         self.counters.one(Count::ConferencesEnded);
-        self.count_endpoints();
+        self.publish_census();
         let seconds = now.saturating_duration_since(conference.created).as_secs();
         tracing::info!(conference = %conference.id, seconds, "conference ended");
     }
@@ -395,12 +401,15 @@ impl State {
             return;
         };
         let members: Vec<usize> = conference.by_id.drain().map(|(_, member)| member).collect();
+        self.census.resized(conference);
         for member in members {
             if self.endpoints.contains(member) {
                 self.publish(member, EndpointState::Expired);
                 if catch_unwind(AssertUnwindSafe(|| drop(self.detach(now, member)))).is_err() {
                     self.counters.one(Count::Panics);
-                    self.endpoints.try_remove(member);
+                    if let Some(endpoint) = self.endpoints.try_remove(member) {
+                        self.census.left(&endpoint);
+                    }
                 }
             }
         }
@@ -411,7 +420,7 @@ impl State {
                 self.counters.one(Count::Panics);
             }
         }
-        self.count_endpoints();
+        self.publish_census();
     }
 
     fn end_all(&mut self, now: Instant) {
@@ -419,24 +428,6 @@ impl State {
         for slot in conferences {
             self.guarded(now, slot, |state| state.end_conference(now, slot));
         }
-    }
-
-    /// Brings the present-state counts up to date; called when somebody comes, goes or changes,
-    /// never per packet.
-    pub(super) fn count_endpoints(&mut self) {
-        let (mut connected, mut inactive) = (0, 0);
-        for (_, endpoint) in &self.endpoints {
-            connected += u64::from(endpoint.connected);
-            inactive += u64::from(!endpoint.active);
-        }
-        let sizes = self.conferences.iter().map(|(_, c)| c.by_id.len());
-        let largest = sizes.max().unwrap_or(0);
-        let counters = &mut self.counters;
-        counters.set(Count::Endpoints, self.endpoints.len() as u64);
-        counters.set(Count::Conferences, self.conferences.len() as u64);
-        counters.set(Count::EndpointsConnected, connected);
-        counters.set(Count::EndpointsInactive, inactive);
-        counters.set(Count::LargestConference, largest as u64);
     }
 }
 

@@ -121,6 +121,8 @@ pub(super) struct Conference {
     pub(super) by_id: HashMap<EndpointId, usize>,
     pub(super) created: Instant,
     pub(super) empty_since: Option<Instant>,
+    /// How many endpoints it has, as last counted.
+    pub(super) counted_size: usize,
     pub(super) counted: althing_forwarding::ConferenceCounters,
     pub(super) touched: bool,
     pub(super) scheduled: Option<Instant>,

@@ -4,7 +4,9 @@ use crate::counters::SharedCounters;
 use crate::entropy::OsEntropy;
 use crate::net::{ReceiveBuffers, Socket};
 use crate::worker::control::Next;
-use crate::worker::{Inlets, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, WorkerHandle};
+use crate::worker::{
+    Inlets, MAX_CHECKS, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, WorkerHandle,
+};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
 use std::sync::Arc;
@@ -13,10 +15,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const WAKE: Token = Token(usize::MAX);
-/// Receive batches per socket, handed-over datagrams and commands handled before the results are
-/// sent: bounds how long the first of them waits for its way out.
+/// Receive batches per socket, handed-over datagrams and checks, and commands handled before the
+/// results are sent: bounds how long the first of them waits for its way out.
 const BATCHES: usize = 4;
 const HANDOVERS: usize = 256;
+const CHECKS: usize = 32;
 const COMMANDS: usize = 64;
 
 /// A worker that is ready to start: its queues exist, so that others can be told of them.
@@ -42,6 +45,7 @@ impl WorkerParts {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Worker)?);
         let (command_sender, commands) = crossbeam_channel::bounded(MAX_COMMANDS);
         let (ring_sender, ring) = crossbeam_channel::bounded(MAX_HANDOVERS);
+        let (check_sender, checks) = crossbeam_channel::bounded(MAX_CHECKS);
         let (spare_sender, spare) = crossbeam_channel::bounded(MAX_HANDOVERS);
         Ok(Self {
             handle: WorkerHandle {
@@ -52,12 +56,14 @@ impl WorkerParts {
             },
             peer: Peer {
                 ring: ring_sender,
+                checks: check_sender,
                 waker,
                 spare: spare_sender,
             },
             inlets: Inlets {
                 commands,
                 ring,
+                checks,
                 spare,
             },
             poll,
@@ -143,6 +149,7 @@ impl Thread {
             let mut handovers = HANDOVERS;
             self.receive(now, &mut handovers);
             handle_handovers(&mut self.state, &self.inlets, now, &mut handovers);
+            handle_checks(&mut self.state, &self.inlets, now);
             let next = self.commands(now);
             self.state.handle_timeouts(now);
             self.state.finish_batch(now);
@@ -152,6 +159,7 @@ impl Thread {
             }
             busy = self.readable.contains(&true)
                 || !self.inlets.ring.is_empty()
+                || !self.inlets.checks.is_empty()
                 || !self.inlets.commands.is_empty();
         }
     }
@@ -222,6 +230,12 @@ fn handle_handovers(state: &mut State, inlets: &Inlets, now: Instant, left: &mut
     {
         *left -= 1;
         state.handle_handover(now, handover);
+    }
+}
+
+fn handle_checks(state: &mut State, inlets: &Inlets, now: Instant) {
+    for check in inlets.checks.try_iter().take(CHECKS) {
+        state.handle_handover(now, check);
     }
 }
 

@@ -2,14 +2,16 @@ use crate::channel::Channels;
 use crate::counters::{Count, Counters};
 use crate::net::{SendQueue, Wire};
 use crate::worker::address::{Addresses, Owner};
+use crate::worker::census::Census;
 use crate::worker::endpoint::{BoundPath, Conference, Endpoint, MAX_PATHS, Vitality};
+use crate::worker::handover::Found;
 use crate::worker::sink::Sink;
 use crate::worker::timers::{Timer, Timers};
-use crate::worker::{Handover, Peer, ufrag_owner};
+use crate::worker::{Handover, Peer};
 use althing_bus::Bus;
 use althing_control::{BridgeEvent, Candidate, EndpointState};
 use althing_model::{ConferenceId, Entropy, NodeId};
-use althing_transport::{Certificate, Event, FailureReason, Output, Path, Received, binding_ufrag};
+use althing_transport::{Certificate, Event, FailureReason, Output, Path, Received};
 use slab::Slab;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,12 +42,15 @@ pub(crate) struct State {
     pub(super) by_ufrag: HashMap<Box<str>, usize>,
     pub(super) addresses: Addresses,
     pub(super) timers: Timers,
+    pub(super) census: Census,
     touched_endpoints: Vec<usize>,
     touched_conferences: Vec<usize>,
     // Never used twice, for endpoints and conferences alike.
     last_generation: u64,
-    peers_to_wake: u64,
-    spare: crossbeam_channel::Receiver<Vec<u8>>,
+    pub(super) peers_to_wake: u64,
+    // Has given back what the last conferences made it grow to.
+    resting: bool,
+    pub(super) spare: crossbeam_channel::Receiver<Vec<u8>>,
 }
 
 impl State {
@@ -68,10 +73,12 @@ impl State {
             by_ufrag: HashMap::new(),
             addresses: Addresses::default(),
             timers: Timers::default(),
+            census: Census::default(),
             touched_endpoints: Vec::new(),
             touched_conferences: Vec::new(),
             last_generation: 0,
             peers_to_wake: 0,
+            resting: true,
             spare,
         }
     }
@@ -85,75 +92,14 @@ impl State {
             return;
         }
         match self.find_owner(&path, data) {
-            Ok(Owner::Here(slot)) => self.deliver(now, slot, path, data),
-            Ok(Owner::Worker(worker)) => self.hand_over(worker, path, data),
+            Ok(Found::Here(slot)) => self.deliver(now, slot, path, data),
+            Ok(Found::Proved(worker)) => self.hand_over(worker, path, data),
+            Ok(Found::Claimed(worker)) => self.hand_over_check(worker, path, data),
             Err(reason) => self.counters.one(reason),
         }
     }
 
-    /// Something from another worker.
-    pub(super) fn handle_handover(&mut self, now: Instant, handover: Handover) {
-        match handover {
-            Handover::Datagram {
-                from,
-                path,
-                mut data,
-            } => {
-                self.handed_over(now, from, path, &mut data);
-                // No room means that it has buffers enough.
-                self.shared.peers[from].spare.try_send(data).ok();
-            }
-            Handover::Route { path, owner } => {
-                self.addresses.insert(path, Owner::Worker(owner));
-            }
-            Handover::Unroute { path, owner } => {
-                self.addresses.remove(&path, Owner::Worker(owner));
-            }
-        }
-    }
-
-    fn handed_over(&mut self, now: Instant, from: usize, path: Path, data: &mut [u8]) {
-        let is_check = binding_ufrag(data).is_some();
-        match self.find_owner(&path, data) {
-            Ok(Owner::Here(slot)) => {
-                self.deliver(now, slot, path, data);
-                if is_check {
-                    // The check may have proved the path. Said again with every later check, so
-                    // that a lost message heals.
-                    self.drain_endpoint(now, slot);
-                    self.route_at(from, slot, path);
-                }
-            }
-            Ok(Owner::Worker(_)) => self.counters.one(Count::DroppedUnknownAddress),
-            Err(reason) => {
-                self.counters.one(reason);
-                if !is_check {
-                    let owner = self.index;
-                    self.tell_peer(from, Handover::Unroute { path, owner });
-                }
-            }
-        }
-    }
-
-    /// A first check is known by the fragment in it, all else by the path it came on. Whoever is
-    /// neither gets no answer.
-    fn find_owner(&self, path: &Path, data: &[u8]) -> Result<Owner, Count> {
-        // Only STUN begins with 0 to 3: nothing else is searched for a fragment.
-        if data.first().is_some_and(|first| *first < 4)
-            && let Some(ufrag) = binding_ufrag(data)
-        {
-            if let Some(slot) = self.by_ufrag.get(ufrag) {
-                return Ok(Owner::Here(*slot));
-            }
-            return match ufrag_owner(ufrag, self.shared.peers.len()) {
-                Some(worker) if worker != self.index => Ok(Owner::Worker(worker)),
-                _ => Err(Count::DroppedUnknownUfrag),
-            };
-        }
-        self.addresses.get(path).ok_or(Count::DroppedUnknownAddress)
-    }
-
-    fn deliver(&mut self, now: Instant, slot: usize, path: Path, data: &mut [u8]) {
+    pub(super) fn deliver(&mut self, now: Instant, slot: usize, path: Path, data: &mut [u8]) {
         let Some(endpoint) = self.endpoints.get(slot) else {
             return;
         };
@@ -195,45 +141,6 @@ impl State {
             Received::Handled | Received::Dropped(_) => return,
         }
         self.touch_conference(conference);
-    }
-
-    fn hand_over(&mut self, worker: usize, path: Path, data: &[u8]) {
-        let mut buffer = self.spare.try_recv().unwrap_or_default();
-        buffer.clear();
-        buffer.extend_from_slice(data);
-        let from = self.index;
-        let datagram = Handover::Datagram {
-            from,
-            path,
-            data: buffer,
-        };
-        if self.tell_peer(worker, datagram) {
-            self.counters.one(Count::Handovers);
-        }
-    }
-
-    /// Puts something on another worker's ring; `false` when it is full.
-    pub(super) fn tell_peer(&mut self, worker: usize, message: Handover) -> bool {
-        let told = self.shared.peers[worker].ring.try_send(message).is_ok();
-        if told {
-            self.peers_to_wake |= 1 << worker;
-        } else {
-            self.counters.one(Count::HandoversDropped);
-        }
-        told
-    }
-
-    /// Tells the worker where a proved path arrives whose it is.
-    fn route_at(&mut self, worker: usize, slot: usize, path: Path) {
-        let Some(endpoint) = self.endpoints.get_mut(slot) else {
-            return;
-        };
-        let Some(bound) = endpoint.paths.iter_mut().find(|bound| bound.path == path) else {
-            return;
-        };
-        bound.arrives_at = Some(worker);
-        let owner = self.index;
-        self.tell_peer(worker, Handover::Route { path, owner });
     }
 
     /// Everything whose time has come.
@@ -310,7 +217,7 @@ impl State {
 
     fn set_active(&mut self, now: Instant, slot: usize, active: bool) {
         let endpoint = &mut self.endpoints[slot];
-        endpoint.active = active;
+        self.census.set_active(endpoint, active);
         let (conference, key) = (endpoint.conference, endpoint.key);
         tracing::debug!(endpoint = %endpoint.id, active, "endpoint activity changed");
         self.counters.one(if active {
@@ -322,7 +229,7 @@ impl State {
             .core
             .set_active(now, key, active);
         self.touch_conference(conference);
-        self.count_endpoints();
+        self.publish_census();
     }
 
     pub(super) fn touch_endpoint(&mut self, slot: usize) {
@@ -365,6 +272,27 @@ impl State {
             self.shared.peers[peer].waker.wake().ok();
         }
         self.queue.flush();
+        if !self.conferences.is_empty() {
+            self.resting = false;
+        } else if !self.resting && self.endpoints.is_empty() {
+            self.rest();
+        }
+    }
+
+    /// Nobody is here: buffers and tables go back to where they began, however large the last
+    /// conferences were. What timers are left are nobody's.
+    fn rest(&mut self) {
+        self.resting = true;
+        self.queue.release();
+        self.endpoints = Slab::new();
+        self.conferences = Slab::new();
+        self.by_id = HashMap::new();
+        self.by_ufrag = HashMap::new();
+        self.addresses.shrink();
+        self.timers = Timers::default();
+        self.touched_endpoints = Vec::new();
+        self.touched_conferences = Vec::new();
+        while self.spare.try_recv().is_ok() {}
     }
 
     /// When the next timer is due.
@@ -372,7 +300,7 @@ impl State {
         self.timers.next()
     }
 
-    fn drain_endpoint(&mut self, now: Instant, slot: usize) {
+    pub(super) fn drain_endpoint(&mut self, now: Instant, slot: usize) {
         let Some(endpoint) = self.endpoints.get(slot).filter(|e| e.touched) else {
             return;
         };
@@ -449,14 +377,14 @@ impl State {
             .schedule(&mut conference.scheduled, wanted, timer);
     }
 
-    fn transport_event(&mut self, now: Instant, slot: usize, event: Event) {
+    pub(super) fn transport_event(&mut self, now: Instant, slot: usize, event: Event) {
         let endpoint = &mut self.endpoints[slot];
         match event {
             Event::PathVerified(path) => self.bind(slot, path),
             Event::PathSelected(path) => endpoint.path = Some(path),
             Event::Connected { profile } => {
                 tracing::info!(endpoint = %endpoint.id, ?profile, "endpoint connected");
-                endpoint.connected = true;
+                self.census.set_connected(endpoint, true);
                 endpoint.path = endpoint.transport.path();
                 self.counters.one(Count::TransportsConnected);
                 self.connected(now, slot, true);
@@ -464,7 +392,7 @@ impl State {
             }
             Event::Failed(reason) => self.failed(now, slot, reason),
             Event::Closed => {
-                endpoint.connected = false;
+                self.census.set_connected(endpoint, false);
                 self.connected(now, slot, false);
             }
         }
@@ -474,7 +402,7 @@ impl State {
         let endpoint = &mut self.endpoints[slot];
         tracing::info!(endpoint = %endpoint.id, reason = reason.as_str(), "endpoint failed");
         endpoint.failed = Some(reason);
-        endpoint.connected = false;
+        self.census.set_connected(endpoint, false);
         self.counters.failed(reason);
         self.connected(now, slot, false);
         self.publish(slot, EndpointState::Failed);
@@ -486,7 +414,7 @@ impl State {
         let core = &mut self.conferences[conference].core;
         core.connected(now, endpoint.key, connected);
         self.touch_conference(conference);
-        self.count_endpoints();
+        self.publish_census();
     }
 
     /// A check with valid integrity came by this path: what comes by it now is this endpoint's.

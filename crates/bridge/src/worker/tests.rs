@@ -7,8 +7,10 @@ use crate::counters::Count;
 use crate::net::Wire;
 use althing_bus::{Bus, InProcess, Subscription};
 use althing_control::{Allocate, BridgeEvent, EndpointState, SlotMode, decode};
-use althing_model::{EndpointId, FeedbackSources, MediaKinds, NodeId, Role, SeededEntropy, Ssrc};
-use althing_transport::{Certificate, Via};
+use althing_model::{
+    EndpointId, Entropy, FeedbackSources, MediaKinds, NodeId, Role, SeededEntropy, Ssrc,
+};
+use althing_transport::{Certificate, Event, FailureReason, SrtpProfile, Via};
 use futures_util::FutureExt;
 use quinn_udp::Transmit;
 use std::io;
@@ -34,6 +36,8 @@ struct Bench {
     now: Instant,
     // The rings of all workers, ours first.
     rings: Vec<Receiver<Handover>>,
+    // Likewise for checks.
+    checks: Vec<Receiver<Handover>>,
     _poll: mio::Poll,
 }
 
@@ -46,13 +50,16 @@ impl Bench {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let (spare, spare_out) = crossbeam_channel::bounded(4);
-        let mut rings = Vec::new();
+        let (mut rings, mut checks) = (Vec::new(), Vec::new());
         let peers = (0..workers)
             .map(|_| {
                 let (ring, out) = crossbeam_channel::bounded(2);
                 rings.push(out);
+                let (check, out) = crossbeam_channel::bounded(2);
+                checks.push(out);
                 Peer {
                     ring,
+                    checks: check,
                     waker: waker.clone(),
                     spare: spare.clone(),
                 }
@@ -73,13 +80,30 @@ impl Bench {
             events,
             now: Instant::now(),
             rings,
+            checks,
             _poll: poll,
         }
     }
 
     fn command(&mut self, command: Command) {
         assert_eq!(self.state.handle_command(self.now, command), Next::GoOn);
+        self.finish_batch();
+    }
+
+    /// Whatever happened in the batch, the counts kept are those that counting gives.
+    #[track_caller]
+    fn finish_batch(&mut self) {
         self.state.finish_batch(self.now);
+        let state = &self.state;
+        assert_eq!(state.census, state.count_all());
+        let sizes = state.conferences.iter().map(|(_, c)| c.by_id.len());
+        for (count, there_are) in [
+            (Count::Endpoints, state.endpoints.len()),
+            (Count::Conferences, state.conferences.len()),
+            (Count::LargestConference, sizes.max().unwrap_or(0)),
+        ] {
+            assert_eq!(self.count(count), there_are as u64, "{count:?}");
+        }
     }
 
     fn request(&mut self, request: BridgeRequest) -> BridgeReply {
@@ -118,7 +142,7 @@ impl Bench {
         while let Some(next) = self.state.next_timeout().filter(|next| *next <= end) {
             self.now = self.now.max(next);
             self.state.handle_timeouts(self.now);
-            self.state.finish_batch(self.now);
+            self.finish_batch();
         }
         self.now = end;
     }
@@ -126,7 +150,7 @@ impl Bench {
     fn datagram(&mut self, path: Path, data: &[u8]) {
         self.state
             .handle_datagram(self.now, path, &mut data.to_vec());
-        self.state.finish_batch(self.now);
+        self.finish_batch();
     }
 
     fn event(&mut self) -> Option<(String, EndpointState)> {
@@ -151,6 +175,7 @@ impl Bench {
         for count in [
             Count::Endpoints,
             Count::Conferences,
+            Count::EndpointsConnected,
             Count::EndpointsInactive,
             Count::LargestConference,
         ] {
@@ -291,6 +316,80 @@ fn strangers_are_counted_and_never_answered() {
 }
 
 #[test]
+fn counts_are_kept_through_every_change() {
+    let mut bench = Bench::new(1);
+    let mut random = SeededEntropy::new(7);
+    let mut seen = [0; 3];
+    for _ in 0..3000 {
+        let mut pick = |n: u64| random.next_u64() % n;
+        let (conference, endpoint) = (pick(5), pick(9));
+        let conference = ConferenceId::new(format!("c{conference}")).unwrap();
+        let endpoint = EndpointId::new(format!("ep{endpoint}")).unwrap();
+        match pick(20) {
+            0..=9 => drop(bench.allocate(conference.as_str(), endpoint.as_str())),
+            10..=13 => {
+                bench.request(BridgeRequest::Expire {
+                    conference,
+                    endpoint,
+                });
+            }
+            14 => drop(bench.request(BridgeRequest::ExpireConference { conference })),
+            15 => bench.command(Command::Panic(conference)),
+            what => {
+                let slots: Vec<usize> = bench.state.endpoints.iter().map(|(s, _)| s).collect();
+                let (now, state) = (bench.now, &mut bench.state);
+                if let Some(slot) = slots.get(pick(20) as usize) {
+                    let event = match what {
+                        16 | 17 => Event::Connected {
+                            profile: SrtpProfile::AeadAes128Gcm,
+                        },
+                        18 => Event::Failed(FailureReason::Ice),
+                        _ => Event::Closed,
+                    };
+                    state.transport_event(now, *slot, event);
+                    state.touch_endpoint(*slot);
+                }
+            }
+        }
+        bench.pass(Duration::from_millis(1500));
+        for (seen, count) in seen.iter_mut().zip([
+            Count::EndpointsConnected,
+            Count::EndpointsInactive,
+            Count::LargestConference,
+        ]) {
+            *seen = bench.count(count).max(*seen);
+        }
+    }
+    assert!(seen.iter().all(|most| *most >= 3), "{seen:?}");
+    bench.pass(Duration::from_secs(120));
+    bench.assert_empty();
+}
+
+#[test]
+fn an_empty_worker_keeps_no_buffers_and_no_tables() {
+    let mut bench = Bench::new(1);
+    for endpoint in 0..200 {
+        bench.allocate("c1", &format!("ep{endpoint}"));
+    }
+    bench.state.queue.push(path(4000), &[0; 1200]);
+    bench.finish_batch();
+    assert!(bench.state.queue.capacity() >= 1200);
+    bench.request(BridgeRequest::ExpireConference {
+        conference: ConferenceId::new("c1").unwrap(),
+    });
+    let state = &bench.state;
+    assert_eq!(state.queue.capacity(), 0);
+    assert_eq!(state.endpoints.capacity(), 0);
+    assert_eq!(state.conferences.capacity(), 0);
+    assert_eq!(state.by_ufrag.capacity(), 0);
+    assert_eq!(state.next_timeout(), None);
+    // And it begins again.
+    bench.allocate("c1", "ann00001");
+    bench.pass(Duration::from_secs(120));
+    bench.assert_empty();
+}
+
+#[test]
 fn checks_for_another_worker_are_handed_over_while_its_ring_has_room() {
     let mut bench = Bench::new(3);
     let stun = check("b234567890");
@@ -298,14 +397,70 @@ fn checks_for_another_worker_are_handed_over_while_its_ring_has_room() {
         bench.datagram(path(4000), &stun);
     }
     assert_eq!(bench.count(Count::Handovers), 2);
-    assert_eq!(bench.count(Count::HandoversDropped), 1);
-    let Ok(Handover::Datagram { from: 0, data, .. }) = bench.rings[1].try_recv() else {
+    assert_eq!(bench.count(Count::HandoverChecksDropped), 1);
+    assert_eq!(bench.count(Count::HandoversDropped), 0);
+    let Ok(Handover::Datagram { from: 0, data, .. }) = bench.checks[1].try_recv() else {
         panic!("no datagram for worker 1");
     };
     assert_eq!(data, stun);
     // A letter beyond the workers there are.
     bench.datagram(path(4000), &check("d234567890"));
     assert_eq!(bench.count(Count::DroppedUnknownUfrag), 1);
+}
+
+#[test]
+fn a_flood_of_forged_checks_loses_nothing_of_those_who_are_connected() {
+    let mut bench = Bench::new(2);
+    let now = bench.now;
+    bench.state.handle_handover(
+        now,
+        Handover::Route {
+            path: path(4000),
+            owner: 1,
+        },
+    );
+    let rtp = [0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+    // Whoever is connected sends checks, too, to show that they still want media.
+    let real = [rtp.to_vec(), check("b234567890")];
+    for round in 0..100 {
+        for port in 5000..5100 {
+            let forged = check(&format!("bforged{round}"));
+            bench.datagram(path(port), &forged);
+        }
+        for datagram in &real {
+            bench.datagram(path(4000), datagram);
+        }
+        let arrived: Vec<Vec<u8>> = bench.rings[1]
+            .try_iter()
+            .map(|message| match message {
+                Handover::Datagram { path: at, data, .. } if at == path(4000) => data,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(arrived, real);
+    }
+    assert_eq!(bench.count(Count::HandoversDropped), 0);
+    assert_eq!(bench.count(Count::HandoverChecksDropped), 100 * 100 - 2);
+    assert_eq!(bench.checks[1].len(), 2);
+}
+
+#[test]
+fn a_claimed_path_is_not_passed_on_again() {
+    let mut bench = Bench::new(3);
+    let stray = Handover::Datagram {
+        from: 1,
+        path: path(5000),
+        data: check("c234567890"),
+    };
+    bench.state.handle_handover(bench.now, stray);
+    assert_eq!(bench.count(Count::DroppedUnknownAddress), 1);
+    assert!(
+        bench
+            .checks
+            .iter()
+            .chain(&bench.rings)
+            .all(Receiver::is_empty)
+    );
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! What arrives at one worker and belongs to another.
+//!
+//! Two rings lead to each worker. Datagrams of proved paths, and what workers tell each other about
+//! paths, share one; checks that only claim to be the worker's, by the first letter of the fragment
+//! in them, have another, much shorter one, since anybody on the internet can make them. **And when
+//! full?** A check is dropped and counted: a client that has yet to connect sends it again within
+//! half a second, and who is connected does not notice, because their checks come by proved paths.
+
+use crate::counters::Count;
+use crate::worker::address::Owner;
+use crate::worker::{Handover, State, ufrag_owner};
+use althing_transport::{Path, binding_ufrag};
+use std::time::Instant;
+
+/// Whose a datagram is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The endpoint's in this slot of ours.
+    Here(usize),
+    /// Another worker's, who has proved its path.
+    Proved(usize),
+    /// Another worker's, as the datagram itself says.
+    Claimed(usize),
+}
+
+impl State {
+    /// Something from another worker.
+    pub(super) fn handle_handover(&mut self, now: Instant, handover: Handover) {
+        match handover {
+            Handover::Datagram {
+                from,
+                path,
+                mut data,
+            } => {
+                self.handed_over(now, from, path, &mut data);
+                // No room means that it has buffers enough.
+                self.shared.peers[from].spare.try_send(data).ok();
+            }
+            Handover::Route { path, owner } => {
+                self.addresses.insert(path, Owner::Worker(owner));
+            }
+            Handover::Unroute { path, owner } => {
+                self.addresses.remove(&path, Owner::Worker(owner));
+            }
+        }
+    }
+
+    fn handed_over(&mut self, now: Instant, from: usize, path: Path, data: &mut [u8]) {
+        let is_check = binding_ufrag(data).is_some();
+        match self.find_owner(&path, data) {
+            Ok(Found::Here(slot)) => {
+                self.deliver(now, slot, path, data);
+                if is_check {
+                    // The check may have proved the path. Said again with every later check, so
+                    // that a lost message heals.
+                    self.drain_endpoint(now, slot);
+                    self.route_at(from, slot, path);
+                }
+            }
+            Ok(Found::Proved(_) | Found::Claimed(_)) => {
+                self.counters.one(Count::DroppedUnknownAddress);
+            }
+            Err(reason) => {
+                self.counters.one(reason);
+                if !is_check {
+                    let owner = self.index;
+                    self.tell_peer(from, Handover::Unroute { path, owner });
+                }
+            }
+        }
+    }
+
+    /// A first check is known by the fragment in it, all else by the path it came on. Whoever is
+    /// neither gets no answer.
+    pub(super) fn find_owner(&self, path: &Path, data: &[u8]) -> Result<Found, Count> {
+        // Only STUN begins with 0 to 3: nothing else is searched for a fragment.
+        if data.first().is_some_and(|first| *first < 4)
+            && let Some(ufrag) = binding_ufrag(data)
+        {
+            if let Some(slot) = self.by_ufrag.get(ufrag) {
+                return Ok(Found::Here(*slot));
+            }
+            let worker = ufrag_owner(ufrag, self.shared.peers.len())
+                .filter(|worker| *worker != self.index)
+                .ok_or(Count::DroppedUnknownUfrag)?;
+            let is_proved = self.addresses.get(path) == Some(Owner::Worker(worker));
+            return Ok(if is_proved {
+                Found::Proved(worker)
+            } else {
+                Found::Claimed(worker)
+            });
+        }
+        match self.addresses.get(path) {
+            Some(Owner::Here(slot)) => Ok(Found::Here(slot)),
+            Some(Owner::Worker(worker)) => Ok(Found::Proved(worker)),
+            None => Err(Count::DroppedUnknownAddress),
+        }
+    }
+
+    /// Passes on a datagram of a path that the other worker has proved to be its own.
+    pub(super) fn hand_over(&mut self, worker: usize, path: Path, data: &[u8]) {
+        let datagram = self.copy(path, data);
+        if self.tell_peer(worker, datagram) {
+            self.counters.one(Count::Handovers);
+        }
+    }
+
+    /// Passes on a check of which only the fragment says whose it is.
+    pub(super) fn hand_over_check(&mut self, worker: usize, path: Path, data: &[u8]) {
+        let checks = &self.shared.peers[worker].checks;
+        // Before the copy: while a flood lasts, most find no room.
+        let has_room = !checks.is_full() && {
+            let check = self.copy(path, data);
+            self.shared.peers[worker].checks.try_send(check).is_ok()
+        };
+        if has_room {
+            self.peers_to_wake |= 1 << worker;
+            self.counters.one(Count::Handovers);
+        } else {
+            self.counters.one(Count::HandoverChecksDropped);
+        }
+    }
+
+    fn copy(&self, path: Path, data: &[u8]) -> Handover {
+        let mut buffer = self.spare.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(data);
+        Handover::Datagram {
+            from: self.index,
+            path,
+            data: buffer,
+        }
+    }
+
+    /// Puts something on another worker's ring; `false` when it is full.
+    pub(super) fn tell_peer(&mut self, worker: usize, message: Handover) -> bool {
+        let told = self.shared.peers[worker].ring.try_send(message).is_ok();
+        if told {
+            self.peers_to_wake |= 1 << worker;
+        } else {
+            self.counters.one(Count::HandoversDropped);
+        }
+        told
+    }
+
+    /// Tells the worker where a proved path arrives whose it is.
+    fn route_at(&mut self, worker: usize, slot: usize, path: Path) {
+        let Some(endpoint) = self.endpoints.get_mut(slot) else {
+            return;
+        };
+        let Some(bound) = endpoint.paths.iter_mut().find(|bound| bound.path == path) else {
+            return;
+        };
+        bound.arrives_at = Some(worker);
+        let owner = self.index;
+        self.tell_peer(worker, Handover::Route { path, owner });
+    }
+}
