@@ -109,6 +109,16 @@ describe('sources that come late', () => {
     await meeting.leave()
   })
 
+  it('are on one slot at a time', async () => {
+    const { service, meeting } = await inCall()
+    service.channel.say(map('Video', [`${BO}-v0`, 7001, 7002]))
+    await pass(30)
+    service.channel.say(map('Video', [`${BO}-v0`, 7003, 7004]))
+    await pass(30)
+    expect(meeting.snapshot().occupants[0]?.camera?.track?.id).toBe('received-3')
+    await meeting.leave()
+  })
+
   it('are shown or held back as the bridge says, and a speaker is told', async () => {
     const { service, meeting, told } = await inCall()
     const say = (message: object) => service.channel.say(JSON.stringify(message))

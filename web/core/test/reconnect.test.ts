@@ -100,6 +100,31 @@ describe('a first join', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  it.each([
+    ['the focus has answered', (service: Service) => (service.conference = 'silence')],
+    ['the room has answered', (service: Service) => (service.entry = () => [])]
+  ])('whose socket goes before %s counts that as one try', async (_, hold) => {
+    const service = new Service()
+    hold(service)
+    const { meeting } = begin({}, service)
+    for (const wait of [500, 1_000]) {
+      await settle()
+      service.socket.drop()
+      await pass(wait - 1)
+      expect(meeting.snapshot().connection).toEqual(CONNECTING)
+      if (wait === 1_000) {
+        service.conference = 'result'
+        service.entry = () => [self()]
+      }
+      await pass(1)
+    }
+    expect(meeting.snapshot().connection).toEqual(JOINED)
+    await pass(60_000)
+    expect(service.attempts).toHaveLength(3)
+    await meeting.leave()
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it('does not wait for ever: neither for the focus nor for the room', async () => {
     const service = new Service()
     service.conference = 'silence'

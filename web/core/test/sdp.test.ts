@@ -143,7 +143,12 @@ describe('an offer without what a session needs', () => {
 const ssrc = fc.integer({ min: 1, max: 0xff_ff_ff_ff })
 const token = (most: number) => fc.stringMatching(new RegExp(`^[A-Za-z0-9-]{1,${most}}$`, 'u'))
 /** RFC 8839 §5.4. */
-const ice = (least: number) => fc.stringMatching(new RegExp(`^[A-Za-z0-9+/]{${least},32}$`, 'u'))
+const ice = (least: number) =>
+  fc.oneof(
+    fc.stringMatching(new RegExp(`^[A-Za-z0-9+/]{${least},32}$`, 'u')),
+    // What looks like a number is none.
+    fc.stringMatching(new RegExp(`^[0-9]{${least},${Math.max(15, least)}}$`, 'u'))
+  )
 
 /** Some sources of ours: every SSRC and every name is there once. */
 const localSources = fc
