@@ -1,17 +1,23 @@
 //! What owners may do to others: remove, appoint.
 
-use crate::common::Turn;
+use crate::address::FOCUS;
+use crate::common::{Moderators, Turn};
 use crate::event::LeaveReason;
 use crate::join::Farewell;
+use crate::meeting::Action;
 use crate::occupant::{Affiliation, Occupant};
 use crate::render::status;
-use crate::room::{Room, Sender};
+use crate::roles::Appointment;
+use crate::room::{Room, Sender, Told};
 use althing_model::EndpointId;
 use althing_xmpp::stanza::{Condition, ErrorType, result_reply};
 use althing_xmpp::{Element, Jid, ns};
 
 /// How many items one `muc#admin` request may carry.
 const MAX_ITEMS: usize = 1024;
+
+/// How many letters the reason of a removal may have.
+const MAX_REASON: usize = 1_000;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Deed {
@@ -29,52 +35,92 @@ type Refused = (ErrorType, Condition, &'static str);
 
 impl Room {
     /// Removing and appointing (protocol 1 §15.3): all items are checked before the first is done.
+    /// `id` is the sender's in this room, if it is in.
     pub(crate) fn admin_iq(
         &mut self,
         turn: &mut Turn<'_>,
-        id: &EndpointId,
+        id: Option<&EndpointId>,
         sender: &Sender,
         stanza: &Element,
         query: &Element,
     ) {
-        match self.deeds(id, query) {
-            Err((kind, condition, text)) => {
+        let actor = match id {
+            Some(id) => self
+                .occupants
+                .get(id)
+                .is_some_and(Occupant::is_moderator)
+                .then(|| id.clone()),
+            // Who moderates the main room moderates its breakouts, present or not.
+            None => turn
+                .moderates_as
+                .clone()
+                .filter(|_| self.breakout_of.is_some()),
+        };
+        match self.deeds(turn, actor.as_ref(), query) {
+            Err((action, (kind, condition, text))) => {
+                if let Some(action) = action {
+                    self.deny(action);
+                }
                 self.refuse_iq(sender, stanza, kind, condition, text);
             }
-            Ok(deeds) => {
+            Ok((actor, deeds)) => {
                 let reply = result_reply(stanza);
                 self.send(&sender.session, &reply);
                 for deed in deeds {
-                    self.carry_out(turn, id, deed);
+                    self.carry_out(turn, &actor, sender, deed);
                 }
             }
         }
     }
 
-    fn deeds(&self, actor: &EndpointId, query: &Element) -> Result<Vec<Deed>, Refused> {
-        if !self
-            .occupants
-            .get(actor)
-            .is_some_and(Occupant::is_moderator)
-        {
-            return Err((
-                ErrorType::Auth,
-                Condition::Forbidden,
-                "only owners may do that",
-            ));
-        }
+    /// What is to be done by whom; or why nothing is, and which right was missing for it.
+    fn deeds(
+        &self,
+        turn: &Turn<'_>,
+        actor: Option<&EndpointId>,
+        query: &Element,
+    ) -> Result<(EndpointId, Vec<Deed>), (Option<Action>, Refused)> {
         let items: Vec<&Element> = query
             .children()
             .filter(|c| c.is("item", ns::MUC_ADMIN))
             .collect();
+        let Some(actor) = actor else {
+            let action = items.first().map_or(Action::Grant, |item| right_for(item));
+            let refused = (
+                ErrorType::Auth,
+                Condition::Forbidden,
+                "only owners may do that",
+            );
+            return Err((Some(action), refused));
+        };
         if items.is_empty() || items.len() > MAX_ITEMS {
-            return Err((
+            let refused = (
                 ErrorType::Modify,
                 Condition::BadRequest,
                 "a request has 1 to 1024 items",
-            ));
+            );
+            return Err((None, refused));
         }
-        items.into_iter().map(|item| self.deed(item)).collect()
+        let demotes = |item: &Element| {
+            let affiliation = item.attr("affiliation");
+            affiliation.is_some_and(|name| ["none", "member", "outcast"].contains(&name))
+        };
+        if turn.common.moderators == Moderators::Everyone && items.iter().any(|item| demotes(item))
+        {
+            let refused = (
+                ErrorType::Auth,
+                Condition::Forbidden,
+                "everybody moderates here",
+            );
+            return Err((Some(Action::Revoke), refused));
+        }
+        let deeds = items.into_iter().map(|item| {
+            self.deed(item).map_err(|refused| {
+                let action = (refused.1 == Condition::NotAllowed).then(|| right_for(item));
+                (action, refused)
+            })
+        });
+        Ok((actor.clone(), deeds.collect::<Result<_, _>>()?))
     }
 
     fn deed(&self, item: &Element) -> Result<Deed, Refused> {
@@ -82,6 +128,13 @@ impl Room {
         match (item.attr("role"), item.attr("affiliation")) {
             (Some("none"), None) => {
                 let nick = item.attr("nick").unwrap_or_default();
+                if nick == FOCUS {
+                    return Err((
+                        ErrorType::Cancel,
+                        Condition::NotAllowed,
+                        "the focus stays",
+                    ));
+                }
                 let id = self.occupants.get(nick).map(|o| o.id.clone()).ok_or((
                     ErrorType::Cancel,
                     Condition::ItemNotFound,
@@ -89,7 +142,9 @@ impl Room {
                 ))?;
                 Ok(Deed::Kick {
                     id,
-                    reason: reason.filter(|r| !r.is_empty()),
+                    reason: reason
+                        .map(|reason| reason.chars().take(MAX_REASON).collect::<String>())
+                        .filter(|reason| !reason.is_empty()),
                 })
             }
             (None, Some(name)) => {
@@ -114,6 +169,13 @@ impl Room {
                         Condition::JidMalformed,
                         "an affiliation is given to a bare address",
                     ))?;
+                if jid == self.settings.focus_jid.bare() {
+                    return Err((
+                        ErrorType::Cancel,
+                        Condition::NotAllowed,
+                        "the focus stays an owner",
+                    ));
+                }
                 Ok(Deed::Affiliate { jid, affiliation })
             }
             _ => Err((
@@ -124,7 +186,13 @@ impl Room {
         }
     }
 
-    fn carry_out(&mut self, turn: &mut Turn<'_>, actor: &EndpointId, deed: Deed) {
+    fn carry_out(
+        &mut self,
+        turn: &mut Turn<'_>,
+        actor: &EndpointId,
+        sender: &Sender,
+        deed: Deed,
+    ) {
         match deed {
             Deed::Kick { id, reason } => {
                 let farewell = Farewell {
@@ -136,19 +204,24 @@ impl Room {
                 if let Some(person) = self.occupants.get(&id).map(Occupant::person) {
                     turn.common.take_away(&person);
                 }
-                self.remove(turn, &id, &farewell, LeaveReason::Kicked);
+                self.remove(&id, &farewell, LeaveReason::Kicked);
             }
             Deed::Affiliate { jid, affiliation } => {
-                let held: Vec<EndpointId> = self
-                    .occupants
-                    .values()
-                    .filter(|o| o.jid.bare() == jid)
-                    .map(|o| o.id.clone())
-                    .collect();
-                for id in held {
-                    self.set_standing(turn, &id, affiliation);
-                }
+                self.outputs.push_back(Told::Appointed(Appointment {
+                    by: sender.session.clone(),
+                    jid,
+                    affiliation,
+                }));
             }
         }
+    }
+}
+
+/// Which right an item needs.
+fn right_for(item: &Element) -> Action {
+    match (item.attr("role"), item.attr("affiliation")) {
+        (Some(_), _) => Action::Kick,
+        (None, Some("owner")) => Action::Grant,
+        (None, _) => Action::Revoke,
     }
 }

@@ -1,11 +1,12 @@
 //! What all rooms of one meeting share: standings, the lock, the policy.
 
-use crate::occupant::Affiliation;
+use crate::occupant::{Affiliation, Features};
 use crate::room::Sender;
-use althing_model::{Entropy, Identity, Now, Secret, TokenStanding};
+use althing_model::{EndpointId, Entropy, Identity, Now, Secret, TokenStanding};
 use althing_xmpp::Jid;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How many standings one meeting remembers; beyond it, new members are not remembered.
 const MAX_STANDINGS: usize = 20_000;
@@ -45,13 +46,23 @@ impl Person {
     }
 }
 
+/// What somebody was given in this meeting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) affiliation: Affiliation,
+    /// What it may do, by grace of the moderator who made it one; `None` when nobody did.
+    pub(crate) features: Option<Arc<Features>>,
+}
+
 /// What a meeting's rooms share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Common {
     pub(crate) moderators: Moderators,
     /// Lasting standings; who is absent has none.
     #[serde(with = "standings")]
-    standings: BTreeMap<Person, Affiliation>,
+    standings: BTreeMap<Person, Standing>,
+    /// Who has been let into the main room, and may therefore come into breakouts.
+    admitted: BTreeSet<Person>,
     /// Must be said by whoever is not yet a member.
     pub(crate) password: Option<Secret>,
     /// The lobby is on.
@@ -60,11 +71,11 @@ pub(crate) struct Common {
 }
 
 mod standings {
-    use super::{Affiliation, BTreeMap, Person};
+    use super::{BTreeMap, Person, Standing};
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<Person, Affiliation>,
+        map: &BTreeMap<Person, Standing>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         to.collect_seq(map.iter())
@@ -72,8 +83,8 @@ mod standings {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<BTreeMap<Person, Affiliation>, D::Error> {
-        Vec::<(Person, Affiliation)>::deserialize(from).map(|list| list.into_iter().collect())
+    ) -> Result<BTreeMap<Person, Standing>, D::Error> {
+        Vec::<(Person, Standing)>::deserialize(from).map(|list| list.into_iter().collect())
     }
 }
 
@@ -82,6 +93,7 @@ impl Common {
         Self {
             moderators,
             standings: BTreeMap::new(),
+            admitted: BTreeSet::new(),
             password: None,
             members_only: false,
             metadata: crate::metadata::Metadata::default(),
@@ -90,17 +102,29 @@ impl Common {
 
     /// The standing somebody has been given, or has by policy and token.
     pub(crate) fn standing(&self, person: &Person, identity: Option<&Identity>) -> Affiliation {
-        let given = self.standings.get(person).copied();
-        match (given, identity.map(|i| i.standing)) {
-            (Some(given), _) => given,
-            (None, _) if self.moderators == Moderators::Everyone => Affiliation::Owner,
-            (None, Some(TokenStanding::Owner)) => Affiliation::Owner,
-            (None, Some(TokenStanding::Unsaid)) if self.moderators == Moderators::Authenticated => {
-                Affiliation::Owner
-            }
-            (None, Some(_)) => Affiliation::Member,
-            (None, None) => Affiliation::None,
+        if let Some(given) = self.standings.get(person) {
+            return given.affiliation;
         }
+        match (identity.map(|i| i.standing), self.moderators) {
+            (Some(TokenStanding::Owner), _) => Affiliation::Owner,
+            (Some(TokenStanding::Member), _) => Affiliation::Member,
+            (Some(TokenStanding::Unsaid) | None, Moderators::Everyone)
+            | (Some(TokenStanding::Unsaid), Moderators::Authenticated) => Affiliation::Owner,
+            (Some(TokenStanding::Unsaid), Moderators::First) => Affiliation::Member,
+            (None, Moderators::First | Moderators::Authenticated) => Affiliation::None,
+        }
+    }
+
+    /// What somebody may do by grace of the moderator who made it one.
+    pub(crate) fn granted(&self, person: &Person) -> Option<Arc<Features>> {
+        self.standings.get(person)?.features.clone()
+    }
+
+    /// Whether a moderator took somebody's standing away.
+    pub(crate) fn is_demoted(&self, person: &Person) -> bool {
+        self.standings
+            .get(person)
+            .is_some_and(|given| given.affiliation == Affiliation::None)
     }
 
     /// Whether a standing was given to this person in this meeting.
@@ -109,19 +133,54 @@ impl Common {
     }
 
     pub(crate) fn give(&mut self, person: Person, affiliation: Affiliation) {
+        let features = self
+            .granted(&person)
+            .filter(|_| affiliation == Affiliation::Owner);
+        self.give_with(person, affiliation, features);
+    }
+
+    /// What a moderator gives another, with what it may do from now on.
+    pub(crate) fn give_with(
+        &mut self,
+        person: Person,
+        affiliation: Affiliation,
+        features: Option<Arc<Features>>,
+    ) {
         if self.standings.len() < MAX_STANDINGS || self.standings.contains_key(&person) {
-            self.standings.insert(person, affiliation);
+            let standing = Standing {
+                affiliation,
+                features,
+            };
+            self.standings.insert(person, standing);
         }
     }
 
     pub(crate) fn take_away(&mut self, person: &Person) {
         self.standings.remove(person);
+        self.admitted.remove(person);
+    }
+
+    /// Somebody is in the main room.
+    pub(crate) fn admit(&mut self, person: Person) {
+        if self.admitted.len() < MAX_STANDINGS {
+            self.admitted.insert(person);
+        }
+    }
+
+    pub(crate) fn was_admitted(&self, person: &Person) -> bool {
+        self.admitted.contains(person)
     }
 }
 
 /// One input being worked on: what every room may read and change meanwhile.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
+    /// Milliseconds since the meeting was made.
+    pub(crate) at: u64,
+    /// A moderator is in another room of the meeting, or on the way between two.
+    pub(crate) moderated_elsewhere: bool,
+    /// The sender moderates another room of the meeting, under this nickname.
+    pub(crate) moderates_as: Option<EndpointId>,
     pub(crate) common: &'a mut Common,
     pub(crate) entropy: &'a mut dyn Entropy,
 }

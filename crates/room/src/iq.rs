@@ -2,6 +2,7 @@
 
 use crate::address::FOCUS;
 use crate::common::Turn;
+use crate::meeting::Action;
 use crate::occupant::Occupant;
 use crate::room::{Room, Sender, Told};
 use althing_model::{EndpointId, SessionId};
@@ -41,13 +42,20 @@ impl Room {
         };
         let Some(occupant) = self.occupant_of(&sender.session) else {
             if request {
-                self.refuse_stranger(sender, to, &stanza);
+                self.stranger_iq(turn, sender, to, &stanza);
             }
             return;
         };
         let id = occupant.id.clone();
         match to.resource() {
-            Some(FOCUS) => self.outputs.push_back(Told::ToFocus { from: id, stanza }),
+            Some(FOCUS) => match lacks_feature(occupant, &stanza) {
+                Some((action, text)) => {
+                    self.deny(action);
+                    let (kind, condition) = (ErrorType::Auth, Condition::Forbidden);
+                    self.refuse_iq(sender, &stanza, kind, condition, text);
+                }
+                None => self.outputs.push_back(Told::ToFocus { from: id, stanza }),
+            },
             None if request => self.room_iq(turn, &id, sender, form, &stanza),
             None => {}
             Some(nick) if request => {
@@ -70,12 +78,31 @@ impl Room {
         self.send(&sender.session, &reply);
     }
 
-    fn refuse_stranger(&mut self, sender: &Sender, to: &Jid, stanza: &Element) {
-        // Protocol 1 §15.1 wants `forbidden` for the room itself, §22.1 `not-acceptable` for others.
-        let (kind, condition) = if to.resource().is_none() {
-            (ErrorType::Auth, Condition::Forbidden)
-        } else {
-            (ErrorType::Cancel, Condition::NotAcceptable)
+    fn stranger_iq(
+        &mut self,
+        turn: &mut Turn<'_>,
+        sender: &Sender,
+        to: &Jid,
+        stanza: &Element,
+    ) {
+        let set = stanza.attr("type") == Some("set");
+        let payload = stanza.children().next().filter(|_| set);
+        // Protocol 1 §15.1 wants `forbidden` for the room itself, §22.1 `not-acceptable` for others,
+        // and protocol 4 §6 says that there is no conference to mute somebody in.
+        let (kind, condition) = match (to.resource(), payload) {
+            (None, Some(query)) if query.is("query", ns::MUC_ADMIN) => {
+                return self.admin_iq(turn, None, sender, stanza, query);
+            }
+            (None, Some(query)) if query.is("query", ns::MUC_OWNER) => {
+                self.deny(Action::Configure);
+                (ErrorType::Auth, Condition::Forbidden)
+            }
+            (None, _) => (ErrorType::Auth, Condition::Forbidden),
+            (Some(FOCUS), Some(mute)) if mute.name() == "mute" => {
+                self.deny(Action::Mute);
+                (ErrorType::Cancel, Condition::ItemNotFound)
+            }
+            (Some(_), _) => (ErrorType::Cancel, Condition::NotAcceptable),
         };
         self.refuse_iq(sender, stanza, kind, condition, "not in the room");
     }
@@ -232,7 +259,7 @@ impl Room {
                 return self.owner_iq(turn, id, sender, stanza, p, get);
             }
             Some(p) if !get && p.is("query", ns::MUC_ADMIN) => {
-                return self.admin_iq(turn, id, sender, stanza, p);
+                return self.admin_iq(turn, Some(id), sender, stanza, p);
             }
             _ => error_reply(
                 stanza,
@@ -271,17 +298,45 @@ impl Room {
             query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
         }
         let started = self.started_millis.unwrap_or(self.created_millis);
-        query.push(form_of(
-            "result",
-            &[
-                ("FORM_TYPE", "http://jabber.org/protocol/muc#roominfo"),
-                ("muc#roominfo_occupants", &self.occupants.len().to_string()),
-                ("muc#roominfo_meetingId", &self.meeting_id),
-                ("muc#roominfo_created_timestamp", &started.to_string()),
-            ],
-        ));
+        let (occupants, started) = (self.occupants.len().to_string(), started.to_string());
+        let mut fields = vec![
+            ("FORM_TYPE", "http://jabber.org/protocol/muc#roominfo"),
+            ("muc#roominfo_occupants", occupants.as_str()),
+            ("muc#roominfo_meetingId", &self.meeting_id),
+            ("muc#roominfo_created_timestamp", &started),
+        ];
+        if let Some(main) = &self.breakout_of {
+            // Any value means yes to clients, so main rooms are without it.
+            fields.push(("muc#roominfo_isbreakout", "1"));
+            fields.push(("muc#roominfo_breakout_main_room", main.as_str()));
+        }
+        query.push(form_of("result", &fields));
         query
     }
+}
+
+/// What the focus does only for those with the feature for it (protocol 4 §3.3). Guests are told by
+/// the focus itself that only moderators record.
+fn lacks_feature(occupant: &Occupant, stanza: &Element) -> Option<(Action, &'static str)> {
+    let payload = stanza.children().next()?;
+    let (action, feature) = match payload.name() {
+        "jibri" if occupant.is_moderator() => {
+            let feature = match (payload.attr("sipaddress"), payload.attr("recording_mode")) {
+                (Some(_), _) => "sip-outbound-call",
+                (None, Some("file")) => "recording",
+                (None, Some("stream")) => "livestreaming",
+                (None, _) => return None,
+            };
+            (Action::Record, feature)
+        }
+        "dial" => match payload.attr("to") {
+            Some("jitsi_meet_transcribe") => (Action::Dial, "transcription"),
+            _ => (Action::Dial, "outbound-call"),
+        },
+        _ => return None,
+    };
+    let allowed = occupant.is_allowed(feature);
+    (!allowed).then_some((action, "you may not do that here"))
 }
 
 /// A data form (XEP-0004) of single values; `FORM_TYPE` is hidden.

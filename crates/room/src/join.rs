@@ -1,12 +1,12 @@
-//! Coming in and going out: checks, the welcome, elections, farewells.
+//! Coming in and going out: the welcome, farewells.
 
-use crate::common::{Common, Moderators, Person, Turn};
+use crate::common::{Person, Turn};
 use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
-use crate::occupant::{Affiliation, Occupant};
-use crate::presence::{facts, relayed};
+use crate::occupant::{Affiliation, Occupant, Pace};
+use crate::presence::{facts, shown};
 use crate::render::{muc_user, status};
 use crate::room::{Room, Sender};
-use althing_model::{EndpointId, Identity, MediaKinds, Role, SessionId, TokenStanding};
+use althing_model::{EndpointId, MediaKinds, Role, SessionId};
 use althing_xmpp::{Element, ns};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ impl Room {
             Err(why) => return self.refuse(sender, stanza, &why),
         };
         if let Some(same_person) = self.occupants.get(&id).map(|o| o.session.clone()) {
-            self.leave_session(turn, &same_person, LeaveReason::Replaced);
+            self.leave_session(&same_person, LeaveReason::Replaced);
         }
-        let payload = relayed(stanza);
+        let payload = shown(stanza, sender.identity.as_deref());
         let affiliation = self.first_standing(turn, sender);
         let role = if affiliation == Affiliation::Owner {
             Role::Moderator
@@ -47,6 +47,9 @@ impl Room {
             origin: sender.origin.clone(),
             identity: sender.identity.clone(),
             facts: facts(&payload),
+            granted: turn.common.granted(&Person::of_sender(sender)),
+            misled: false,
+            pace: Pace::new(),
             payload,
             asked: VecDeque::new(),
             rendered: Vec::new(),
@@ -72,26 +75,6 @@ impl Room {
         self.announce_to_others(&id);
         self.welcome(turn, &id);
         self.emit(RoomEvent::OccupantJoined(Box::new(info)));
-    }
-
-    /// The standing somebody arrives with.
-    fn first_standing(&self, turn: &mut Turn<'_>, sender: &Sender) -> Affiliation {
-        let person = Person::of_sender(sender);
-        let standing = turn.common.standing(&person, sender.identity.as_deref());
-        let electable = standing != Affiliation::Owner
-            && self.elects(turn.common)
-            && !is_token_member(sender.identity.as_deref())
-            && !self.occupants.values().any(Occupant::is_moderator);
-        if electable {
-            turn.common.give(person, Affiliation::Owner);
-            return Affiliation::Owner;
-        }
-        standing
-    }
-
-    /// Whether a moderator is elected here when there is none.
-    fn elects(&self, common: &Common) -> bool {
-        common.moderators == Moderators::First && self.breakout_of.is_none()
     }
 
     pub(crate) fn may_send(&self, role: Role) -> MediaKinds {
@@ -132,7 +115,6 @@ impl Room {
     /// Takes the occupant of a session out, if it is in.
     pub(crate) fn leave_session(
         &mut self,
-        turn: &mut Turn<'_>,
         session: &SessionId,
         reason: LeaveReason,
     ) {
@@ -146,12 +128,11 @@ impl Room {
             },
             _ => Farewell::default(),
         };
-        self.remove(turn, &id, &farewell, reason);
+        self.remove(&id, &farewell, reason);
     }
 
     pub(crate) fn remove(
         &mut self,
-        turn: &mut Turn<'_>,
         id: &EndpointId,
         farewell: &Farewell,
         reason: LeaveReason,
@@ -160,6 +141,9 @@ impl Room {
             return;
         };
         self.by_session.remove(&gone.session);
+        if let Some(due) = gone.pace.due {
+            self.due.remove(&(due, id.clone()));
+        }
         let names = self.settings.names.clone();
         self.broadcast(None, |_, form| {
             let from = names.occupant_of(form, id);
@@ -177,67 +161,7 @@ impl Room {
             session: gone.session.clone(),
             reason,
         });
-        if gone.is_moderator() {
-            self.elect(turn);
-        }
     }
-
-    /// One moderator at least: the longest present occupant that is no visitor (protocol 1 §20.2).
-    fn elect(&mut self, turn: &mut Turn<'_>) {
-        if !self.elects(turn.common) || self.occupants.values().any(Occupant::is_moderator) {
-            return;
-        }
-        let elected = self
-            .occupants
-            .values()
-            .filter(|o| !o.is_visitor() && !is_token_member(o.identity.as_deref()))
-            .min_by_key(|o| o.order)
-            .map(|o| o.id.clone());
-        if let Some(id) = elected {
-            self.set_standing(turn, &id, Affiliation::Owner);
-        }
-    }
-
-    /// Changes affiliation and the role that follows from it, and tells everybody.
-    pub(crate) fn set_standing(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: &EndpointId,
-        affiliation: Affiliation,
-    ) {
-        let Some(occupant) = self.occupants.get(id) else {
-            return;
-        };
-        let role = match affiliation {
-            Affiliation::Owner => Role::Moderator,
-            Affiliation::Member | Affiliation::None if occupant.is_visitor() => Role::Visitor,
-            Affiliation::Member | Affiliation::None => Role::Participant,
-        };
-        let may_send = self.may_send(role);
-        let Some(occupant) = self.occupants.get_mut(id) else {
-            return;
-        };
-        turn.common.give(occupant.person(), affiliation);
-        let role_changed = occupant.role != role;
-        if !role_changed && occupant.affiliation == affiliation {
-            return;
-        }
-        occupant.affiliation = affiliation;
-        occupant.role = role;
-        occupant.may_send = may_send;
-        self.announce(id);
-        if role_changed {
-            self.emit(RoomEvent::RoleChanged {
-                id: id.clone(),
-                role,
-            });
-        }
-    }
-}
-
-/// Whether a token says that its holder is no moderator.
-fn is_token_member(identity: Option<&Identity>) -> bool {
-    identity.is_some_and(|i| i.standing == TokenStanding::Member)
 }
 
 /// What the last presence of an occupant says beside the fact.

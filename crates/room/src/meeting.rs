@@ -6,6 +6,7 @@ use crate::breakout::Breakouts;
 use crate::common::{Common, Turn};
 use crate::event::{LeaveReason, RoomEvent};
 use crate::lobby::Lobby;
+use crate::roles::Appointment;
 use crate::room::{Room, Sender, Settings, Told};
 use althing_model::{EndpointId, Entropy, Now, SessionId};
 use althing_xmpp::{Element, Jid};
@@ -79,6 +80,13 @@ pub enum Input {
     FocusEnded {
         /// In which room.
         place: Place,
+    },
+    /// The meeting ends now, with everybody told why.
+    Destroy {
+        /// Shown to people.
+        reason: String,
+        /// The room they are to join instead.
+        alternative: Option<Jid>,
     },
     /// The time asked for by [`Meeting::next_timeout`] has come.
     Timer,
@@ -188,6 +196,8 @@ pub enum Action {
     Retract,
     /// Starting or stopping a recording or stream.
     Record,
+    /// Calling a telephone or a transcriber in.
+    Dial,
 }
 
 impl Action {
@@ -211,6 +221,7 @@ impl Action {
             Self::Chat => "chat",
             Self::Retract => "retract",
             Self::Record => "record",
+            Self::Dial => "dial",
         }
     }
 }
@@ -270,13 +281,21 @@ pub struct Meeting {
     pub(crate) focuses: BTreeSet<Place>,
     /// Guests may come: a host has been here, or none is asked for.
     pub(crate) opened: bool,
+    pub(crate) speakers: crate::speakers::Speakers,
     /// When it ends if nobody has come back by then, in milliseconds since it was made.
     pub(crate) end_at: Option<u64>,
+    /// When a moderator is elected if none has come by then, likewise.
+    pub(crate) elect_at: Option<u64>,
+    /// It is over: nothing it is told matters any more.
+    pub(crate) ended: bool,
     #[serde(skip)]
     pub(crate) outputs: VecDeque<Output>,
     /// What happened and has not yet been looked at by the other parts of the meeting.
     #[serde(skip)]
     pub(crate) happened: VecDeque<(Place, RoomEvent)>,
+    /// What moderators gave and has not yet been carried to every room.
+    #[serde(skip)]
+    pub(crate) appointments: VecDeque<Appointment>,
 }
 
 /// What an address below the domain is to a meeting.
@@ -348,10 +367,14 @@ impl Meeting {
             main,
             lobby: Lobby::default(),
             breakouts: Breakouts::default(),
+            speakers: crate::speakers::Speakers::default(),
             focuses: BTreeSet::new(),
             end_at: None,
+            elect_at: None,
+            ended: false,
             outputs: VecDeque::new(),
             happened: VecDeque::new(),
+            appointments: VecDeque::new(),
         }
     }
 
@@ -366,11 +389,19 @@ impl Meeting {
         input: Input,
         entropy: &mut dyn Entropy,
     ) -> Result<(), Error> {
-        let done = self.act(now, input, entropy);
-        while let Some((place, event)) = self.happened.pop_front() {
-            self.carry_over(now, &place, &event, entropy);
+        if self.ended {
+            return Ok(());
         }
-        done
+        let done = self.act(now, input, entropy);
+        loop {
+            if let Some(appointment) = self.appointments.pop_front() {
+                self.appoint(now, &appointment, entropy);
+            } else if let Some((place, event)) = self.happened.pop_front() {
+                self.carry_over(now, &place, &event, entropy);
+            } else {
+                return done;
+            }
+        }
     }
 
     fn act(&mut self, now: Now, input: Input, entropy: &mut dyn Entropy) -> Result<(), Error> {
@@ -405,6 +436,13 @@ impl Meeting {
                 self.focus_ended(now, &place);
                 Ok(())
             }
+            Input::Destroy {
+                reason,
+                alternative,
+            } => {
+                self.destroy(now, &reason, alternative.as_ref(), entropy);
+                Ok(())
+            }
             Input::Timer => {
                 self.timer(now, entropy);
                 Ok(())
@@ -420,10 +458,15 @@ impl Meeting {
     /// When the meeting wants [`Input::Timer`].
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let at = [self.end_at, self.breakouts.next_timeout()]
+        let own = [self.end_at, self.elect_at, self.breakouts.next_timeout()];
+        let rooms = self.places();
+        let presences = rooms.iter().map(|place| self.room(place)?.next_timeout());
+        let at = own
             .into_iter()
+            .chain(presences)
             .flatten()
-            .min()?;
+            .min()
+            .filter(|_| !self.ended)?;
         Some(self.born? + std::time::Duration::from_millis(at))
     }
 
@@ -500,12 +543,17 @@ impl Meeting {
         entropy: &mut dyn Entropy,
         deed: impl FnOnce(&mut Room, &mut Turn<'_>) -> R,
     ) -> Option<R> {
+        let at = self.at(now);
+        let moderated_elsewhere = self.is_moderated_beside(place);
         let room = match place {
             Place::Main => &mut self.main,
             Place::Breakout(id) => self.breakouts.room_mut(id)?,
         };
         let mut turn = Turn {
             now,
+            at,
+            moderated_elsewhere,
+            moderates_as: None,
             common: &mut self.common,
             entropy,
         };
@@ -519,6 +567,10 @@ impl Meeting {
                     stanza,
                 },
                 Told::Denied(action) => Output::Denied(action),
+                Told::Appointed(appointment) => {
+                    self.appointments.push_back(appointment);
+                    continue;
+                }
                 Told::Event(event) => {
                     self.happened.push_back((place.clone(), event.clone()));
                     Output::Event {
@@ -568,12 +620,18 @@ impl Meeting {
         };
         match target {
             Target::Room(place, form) => {
-                if let Place::Breakout(id) = &place {
-                    self.wake_breakout(now, id, entropy);
+                if !self.before_stanza(now, &place, sender, &stanza, entropy) {
+                    return Ok(());
                 }
+                let name = self.name_of(&place, &sender.session);
+                let moderates_as = self.moderates_as(&sender.session);
                 self.in_room(&place, now, entropy, |room, turn| {
+                    turn.moderates_as = moderates_as;
                     room.stanza(turn, sender, &to, form, stanza);
                 });
+                if name != self.name_of(&place, &sender.session) {
+                    self.lists_changed(now);
+                }
             }
             Target::Lobby => self.lobby_stanza(now, sender, &to, &stanza, entropy),
             Target::Component(component) => {
@@ -600,7 +658,7 @@ impl Meeting {
             Component::EndConference => self.end_message(now, sender, stanza, entropy),
             Component::Metadata => self.metadata_message(now, sender, stanza, entropy),
             Component::Polls => self.polls_message(now, sender, stanza, entropy),
-            Component::SpeakerStats => self.speaker_message(now, sender, stanza, entropy),
+            Component::SpeakerStats => self.speaker_message(now, sender, stanza),
         }
     }
 
@@ -616,6 +674,7 @@ impl Meeting {
             self.end_at = None;
             self.opened |= info.identity.is_some();
         }
+        self.election_event(now, place, event, entropy);
         self.lobby_event(now, place, event, entropy);
         self.av_moderation_event(now, place, event, entropy);
         self.breakout_event(now, place, event, entropy);
@@ -632,8 +691,8 @@ impl Meeting {
     ) {
         self.lobby_leave(now, session, entropy);
         for place in self.places() {
-            self.in_room(&place, now, entropy, |room, turn| {
-                room.leave_session(turn, session, reason.clone());
+            self.in_room(&place, now, entropy, |room, _| {
+                room.leave_session(session, reason.clone());
             });
         }
     }
@@ -674,8 +733,8 @@ impl Meeting {
         if !self.focuses.is_empty() {
             return;
         }
-        if self.breakouts.is_empty() {
-            self.outputs.push_back(Output::End);
+        if !self.breakouts.used() {
+            self.finish();
         } else {
             // People on their way from one room to another are in none for a moment.
             self.end_at = Some(self.at(now) + crate::breakout::PATIENCE);
@@ -684,11 +743,21 @@ impl Meeting {
 
     fn timer(&mut self, now: Now, entropy: &mut dyn Entropy) {
         let at = self.at(now);
-        self.breakout_timer(now, entropy);
-        if self.end_at.is_some_and(|end| end <= at) {
-            self.end_at = None;
-            self.outputs.push_back(Output::End);
+        self.election_timer(now, entropy);
+        for place in self.places() {
+            self.in_room(&place, now, entropy, |room, turn| room.timer(turn));
         }
+        self.breakout_timer(now);
+        if self.end_at.is_some_and(|end| end <= at) {
+            self.finish();
+        }
+    }
+
+    /// The meeting is over.
+    pub(crate) fn finish(&mut self) {
+        self.ended = true;
+        self.end_at = None;
+        self.outputs.push_back(Output::End);
     }
 
     /// Which room a session is in, and as whom.

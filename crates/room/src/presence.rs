@@ -3,7 +3,9 @@
 use crate::common::Turn;
 use crate::event::{Caps, LeaveReason, PresenceFacts, RoomEvent};
 use crate::gate::Refusal;
+use crate::occupant::Occupant;
 use crate::room::{Room, Sender};
+use althing_model::{EndpointId, Identity};
 use althing_xmpp::{Element, Jid, ns};
 use std::collections::BTreeSet;
 
@@ -13,6 +15,9 @@ const MAX_FEATURES: usize = 64;
 /// How many bytes of a presence are shown to others. Clients with end-to-end encryption come to some
 /// 3 KiB; a newcomer is told everybody's at once, so a few very long ones would keep all others out.
 const MAX_BYTES: usize = 32 * 1024;
+
+/// How many letters somebody's last words may have.
+const MAX_STATUS: usize = 1_000;
 
 impl Room {
     pub(crate) fn presence(
@@ -27,7 +32,7 @@ impl Room {
             None => self.available(turn, sender, to, form, stanza),
             Some("unavailable") => {
                 let status = status_text(stanza);
-                self.leave_session(turn, &sender.session, LeaveReason::Left(status));
+                self.leave_session(&sender.session, LeaveReason::Left(status));
             }
             // Errors and subscriptions mean nothing to a room.
             Some(_) => {}
@@ -44,7 +49,8 @@ impl Room {
     ) {
         let joining = stanza.child("x", ns::MUC).is_some();
         let nick = to.resource().unwrap_or_default();
-        let bytes: usize = relayed(stanza).iter().map(|e| e.to_xml().len()).sum();
+        let payload = shown(stanza, sender.identity.as_deref());
+        let bytes: usize = payload.iter().map(|e| e.to_xml().len()).sum();
         if bytes > MAX_BYTES {
             return self.refuse(sender, stanza, &Refusal::TooLong);
         }
@@ -54,8 +60,8 @@ impl Room {
             }
             Some(occupant) => {
                 let id = occupant.id.clone();
-                self.update(&id, stanza);
-                if joining {
+                let told = self.update(turn, &id, payload);
+                if joining && told {
                     // It lost track of the room: tell everything again.
                     self.welcome(turn, &id);
                 }
@@ -65,22 +71,57 @@ impl Room {
         }
     }
 
-    fn update(&mut self, id: &althing_model::EndpointId, stanza: &Element) {
+    /// Takes a new presence; whether others were told of it at once. Who changes it faster than
+    /// they need to know is shown to them as it is a little later.
+    fn update(&mut self, turn: &Turn<'_>, id: &EndpointId, payload: Vec<Element>) -> bool {
         let Some(occupant) = self.occupants.get_mut(id) else {
-            return;
+            return false;
         };
-        occupant.payload = relayed(stanza);
+        occupant.payload = payload;
+        occupant.rendered.clear();
         let facts = facts(&occupant.payload);
         let changed = occupant.facts != facts;
         if changed {
             occupant.facts = facts.clone();
         }
-        self.announce(id);
+        let now = match (occupant.pace.due, occupant.pace.take(turn.at)) {
+            (Some(_), _) => false,
+            (None, Ok(())) => true,
+            (None, Err(due)) => {
+                occupant.pace.due = Some(due);
+                self.due.insert((due, id.clone()));
+                false
+            }
+        };
+        if now {
+            self.announce(id);
+        }
         if changed {
             self.emit(RoomEvent::PresenceChanged {
                 id: id.clone(),
                 presence: facts,
             });
+        }
+        now
+    }
+
+    /// When the next presence is due that had to wait, in milliseconds since the meeting was made.
+    pub(crate) fn next_timeout(&self) -> Option<u64> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Tells of the presences that had to wait.
+    pub(crate) fn timer(&mut self, turn: &Turn<'_>) {
+        while let Some((at, id)) = self.due.pop_first() {
+            if at > turn.at {
+                self.due.insert((at, id));
+                return;
+            }
+            if let Some(occupant) = self.occupants.get_mut(&id) {
+                occupant.pace.due = None;
+                occupant.pace.take(turn.at).ok();
+            }
+            self.announce(&id);
         }
     }
 }
@@ -88,24 +129,45 @@ impl Room {
 pub(crate) fn status_text(stanza: &Element) -> Option<String> {
     stanza
         .child("status", ns::CLIENT)
-        .map(Element::text)
+        .map(|status| status.text().chars().take(MAX_STATUS).collect::<String>())
         .filter(|text| !text.is_empty())
 }
 
-/// The children of a client's presence that others get to see (protocol 1 §14): what only the
-/// server may say is taken out.
-pub(crate) fn relayed(stanza: &Element) -> Vec<Element> {
+/// What only the server, its focus or its recorders say (protocol 4 §25). Clients go by these names
+/// whatever the namespace, so it is not looked at here either.
+const NOT_FOR_CLIENTS: [&str; 19] = [
+    "bot",
+    "bridgeNotAvailable",
+    "conference-properties",
+    "delay",
+    "destroy",
+    "error",
+    "etherpad",
+    "flip_device",
+    "identity",
+    "ignore",
+    "jibri-recording-status",
+    "jibri-sip-call-state",
+    "live-stream-view-url",
+    "mode",
+    "permissions",
+    "session_id",
+    "transcription-status",
+    "versions",
+    "x",
+];
+
+/// The children of a client's presence that others get to see (protocol 1 §14), under the name its
+/// token binds it to.
+pub(crate) fn shown(stanza: &Element, identity: Option<&Identity>) -> Vec<Element> {
+    let name = Occupant::fixed_name(identity);
+    let nick = name.map(|name| Element::new("nick", ns::NICK).with_text(name));
     stanza
         .children()
-        .filter(|child| {
-            let servers_own = child.ns() == ns::MUC
-                || child.ns() == ns::MUC_USER
-                || child.name() == "identity"
-                || child.is("permissions", ns::JITMEET)
-                || child.name() == "flip_device";
-            !servers_own
-        })
+        .filter(|child| !NOT_FOR_CLIENTS.contains(&child.name()))
+        .filter(|child| name.is_none() || child.name() != "nick")
         .cloned()
+        .chain(nick)
         .collect()
 }
 

@@ -1,22 +1,13 @@
 //! Writing presences: the broadcast copy, the occupant's own, the last one.
 
 use crate::address::FOCUS;
-use crate::occupant::{Affiliation, Occupant, role_name};
+use crate::occupant::{Affiliation, Features, Occupant, role_name};
+use crate::roles::moderator_features;
 use crate::room::Room;
-use althing_model::EndpointId;
+use althing_model::{EndpointId, Identity};
 use althing_xmpp::{Element, ns};
+use std::borrow::Cow;
 use std::sync::Arc;
-
-/// What a moderator without a token may do (protocol 1 §20.4).
-const MODERATOR_PERMISSIONS: [&str; 7] = [
-    "livestreaming",
-    "recording",
-    "transcription",
-    "outbound-call",
-    "create-polls",
-    "send-groupchat",
-    "flip",
-];
 
 /// Status codes of XEP-0045 that we use.
 pub(crate) mod status {
@@ -32,6 +23,32 @@ pub(crate) fn muc_user(item: Element, codes: &[u16]) -> Element {
         x.push(Element::new("status", ns::MUC_USER).with_attr("code", code.to_string()));
     }
     x
+}
+
+/// Who somebody is by its token (protocol 1 §14.4).
+fn identity_element(identity: &Identity) -> Element {
+    let mut user = Element::new("user", ns::CLIENT);
+    for (name, value) in &identity.user {
+        user.push(Element::new(name.clone(), ns::CLIENT).with_text(value.as_str()));
+    }
+    let mut element = Element::new("identity", ns::CLIENT).with_child(user);
+    if let Some(group) = &identity.group {
+        element.push(Element::new("group", ns::CLIENT).with_text(group.as_str()));
+    }
+    element
+}
+
+/// What the occupant's own client is told that it may do, in place of what it knew
+/// (protocol 4 §3.2); nothing while what it knows from its token holds.
+fn permissions(occupant: &Occupant) -> Option<Cow<'_, Features>> {
+    let of_token = occupant.identity.as_deref().and_then(|i| i.features.as_ref());
+    match (&occupant.granted, of_token) {
+        (Some(granted), _) => Some(Cow::Borrowed(granted.as_ref())),
+        (None, Some(features)) => occupant.misled.then_some(Cow::Borrowed(features)),
+        (None, None) => occupant
+            .is_moderator()
+            .then(|| Cow::Owned(moderator_features())),
+    }
 }
 
 fn item(occupant: &Occupant) -> Element {
@@ -74,14 +91,17 @@ impl Room {
         for child in &occupant.payload {
             presence.push(child.clone());
         }
+        if let Some(identity) = &occupant.identity {
+            presence.push(identity_element(identity));
+        }
         presence.push(muc_user(item(occupant), codes));
-        if own && occupant.is_moderator() {
+        if let Some(features) = own.then(|| permissions(occupant)).flatten() {
             let mut permissions = Element::new("permissions", ns::JITMEET);
-            for name in MODERATOR_PERMISSIONS {
+            for (name, allowed) in features.as_ref() {
                 permissions.push(
                     Element::new("p", ns::JITMEET)
-                        .with_attr("name", name)
-                        .with_attr("val", "true"),
+                        .with_attr("name", name.as_str())
+                        .with_attr("val", allowed.to_string()),
                 );
             }
             presence.push(permissions);

@@ -5,10 +5,12 @@ use crate::meeting::{Action, Error};
 use crate::message::History;
 use crate::moderation::AvModeration;
 use crate::occupant::Occupant;
+use crate::polls::Polls;
+use crate::roles::Appointment;
 use althing_model::{EndpointId, Entropy, Identity, MediaKinds, Now, Origin, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a meeting is told when it is made.
@@ -60,6 +62,8 @@ pub(crate) enum Told {
     ToFocus { from: EndpointId, stanza: Element },
     /// Somebody tried what it may not.
     Denied(Action),
+    /// A moderator gives a standing to somebody, wherever in the meeting that is.
+    Appointed(Appointment),
 }
 
 /// One room of a meeting: the main one, or a breakout.
@@ -82,6 +86,9 @@ pub(crate) struct Room {
     pub(crate) history: History,
     pub(crate) subject: Option<String>,
     pub(crate) moderation: AvModeration,
+    pub(crate) polls: Polls,
+    /// Whose changed presences others are still to be told of, and when.
+    pub(crate) due: BTreeSet<(u64, EndpointId)>,
     pub(crate) pending: BTreeMap<u64, crate::iq::Pending>,
     pub(crate) next_pending: u64,
     /// How often a presence was written out, for the promise in the crate's doc.
@@ -131,6 +138,8 @@ impl Room {
             history: History::default(),
             subject: None,
             moderation: AvModeration::default(),
+            polls: Polls::default(),
+            due: BTreeSet::new(),
             pending: BTreeMap::new(),
             next_pending: 0,
             renders: 0,
@@ -179,6 +188,11 @@ impl Room {
         if !to.is_empty() {
             self.outputs.push_back(Told::Send { to, xml });
         }
+    }
+
+    /// Counts an attempt of somebody who may not.
+    pub(crate) fn deny(&mut self, action: Action) {
+        self.outputs.push_back(Told::Denied(action));
     }
 
     pub(crate) fn emit(&mut self, event: RoomEvent) {
