@@ -144,6 +144,46 @@ impl House {
         }
     }
 
+    /// A client whose stream is managed, in the room; what it heard is counted.
+    pub(crate) async fn managed(&self, room: &str) -> Managed {
+        let mut client = self.client().await;
+        client
+            .send(r#"<enable xmlns="urn:xmpp:sm:3" resume="true"/>"#)
+            .await;
+        let enabled = client.socket.frame().await.unwrap();
+        assert!(enabled.contains(r#"resume="true" max="60""#), "{enabled}");
+        let enabled = parse(&enabled, &Limits::default()).unwrap();
+        assert!(enabled.is("enabled", ns::SM));
+        let mut managed = Managed {
+            id: enabled.attr("id").unwrap().to_owned(),
+            heard: 0,
+            sent: 0,
+            client,
+        };
+        let conference = format!(
+            r#"<iq xmlns="jabber:client" type="set" id="c1" to="focus.{DOMAIN}"><conference xmlns="http://jitsi.org/protocol/focus" room="{room}"/></iq>"#
+        );
+        managed.send(conference).await;
+        managed.until(|e| e.attr("id") == Some("c1")).await;
+        let join = managed.client.join_stanza(room);
+        managed.send(join).await;
+        managed.until(|e| e.child_named("subject").is_some()).await;
+        managed
+    }
+
+    /// A new connection that wants to go on with a session; what it is answered.
+    pub(crate) async fn resume(&self, query: &str, id: &str, heard: u32) -> (Socket, Element) {
+        let mut socket = self.socket(&format!("/xmpp-websocket?{query}")).await;
+        socket.authenticate().await;
+        socket
+            .send(format!(
+                r#"<resume xmlns="urn:xmpp:sm:3" h="{heard}" previd="{id}"/>"#
+            ))
+            .await;
+        let answer = socket.expect().await;
+        (socket, answer)
+    }
+
     /// A client that asked for the conference and joined, with everything up to the subject read.
     pub(crate) async fn joined(&self, room: &str) -> (Client, Vec<Element>) {
         let mut client = self.client().await;
@@ -224,6 +264,12 @@ impl Socket {
     }
 
     pub(crate) async fn log_in(&mut self) -> Jid {
+        self.authenticate().await;
+        self.bind().await
+    }
+
+    /// Up to the features after the login.
+    pub(crate) async fn authenticate(&mut self) {
         self.open().await;
         let features = self.frame().await.unwrap();
         assert!(
@@ -246,6 +292,9 @@ impl Socket {
             features.contains(r#"<sm xmlns="urn:xmpp:sm:3"/>"#),
             "{features}"
         );
+    }
+
+    pub(crate) async fn bind(&mut self) -> Jid {
         self.send(r#"<iq type="set" id="_bind_auth_2" xmlns="jabber:client"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></iq>"#).await;
         let bound = self.expect().await;
         assert_eq!(bound.attr("id"), Some("_bind_auth_2"));
@@ -330,6 +379,64 @@ impl Client {
             }
         }
     }
+}
+
+/// A client that counts stanzas (XEP-0198).
+pub(crate) struct Managed {
+    pub(crate) client: Client,
+    pub(crate) id: String,
+    pub(crate) heard: u32,
+    pub(crate) sent: u32,
+}
+
+impl Managed {
+    pub(crate) async fn send(&mut self, stanza: impl Into<String>) {
+        self.sent += 1;
+        self.client.send(stanza).await;
+    }
+
+    pub(crate) async fn say(&mut self, id: &str) {
+        self.send(groupchat(id)).await;
+    }
+
+    /// The next stanza; requests for an acknowledgement are answered.
+    pub(crate) async fn expect(&mut self) -> Element {
+        loop {
+            let element = self.client.expect().await;
+            if element.ns() == ns::SM {
+                if element.name() == "r" {
+                    let heard = self.heard;
+                    self.client
+                        .send(format!(r#"<a xmlns="urn:xmpp:sm:3" h="{heard}"/>"#))
+                        .await;
+                }
+                continue;
+            }
+            self.heard += 1;
+            return element;
+        }
+    }
+
+    pub(crate) async fn until(&mut self, fits: impl Fn(&Element) -> bool) -> Element {
+        loop {
+            let element = self.expect().await;
+            if fits(&element) {
+                return element;
+            }
+        }
+    }
+
+    /// Goes on by a connection that was resumed.
+    pub(crate) fn on(&mut self, socket: Socket) -> Socket {
+        std::mem::replace(&mut self.client.socket, socket)
+    }
+}
+
+/// A message for everybody in [`ROOM`].
+pub(crate) fn groupchat(id: &str) -> String {
+    format!(
+        r#"<message xmlns="jabber:client" type="groupchat" to="{ROOM}" id="{id}"><body>{id}</body></message>"#
+    )
 }
 
 impl House {

@@ -1,8 +1,11 @@
 //! The door over real WebSockets, with a bridge that only allocates at the other end of the bus.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod bosh;
 mod garbage;
 mod harness;
 mod join;
 mod life;
+mod limits;
 mod media;
+mod resume;
