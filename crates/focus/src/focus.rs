@@ -6,7 +6,7 @@ use althing_control::{BridgeEvent, BridgeReply, BridgeRequest, Update};
 use althing_model::{
     ConferenceId, EndpointId, Entropy, FeedbackSources, MediaKinds, NodeId, Now, Role,
 };
-use althing_room::{OccupantInfo, PresenceFacts, RoomEvent};
+use althing_room::{Action, OccupantInfo, PresenceFacts, RoomEvent};
 use althing_xmpp::features::ClientFeatures;
 use althing_xmpp::stanza::{Condition, IqType, payload, refuse, result_reply};
 use althing_xmpp::{Element, Jid, ns};
@@ -114,6 +114,8 @@ pub enum Output {
         /// What is asked.
         request: Box<BridgeRequest>,
     },
+    /// Somebody tried what it may not.
+    Denied(Action),
     /// The conference is over: the room may go.
     End,
 }
@@ -401,6 +403,7 @@ impl Focus {
                 return self.jingle(at, from, stanza);
             }
             Some(p) if set && p.name() == "mute" => return self.mute(from, &stanza),
+            Some(p) if set && p.is("jibri", ns::JIBRI) => return self.record(from, &stanza),
             Some(p) if !set && p.is("ping", ns::PING) => result_reply(&stanza),
             Some(p) if !set && p.is("query", ns::DISCO_INFO) => {
                 result_reply(&stanza).with_child(information())

@@ -9,7 +9,7 @@ use althing_model::{
     ConferenceId, EndpointId, Entropy as _, MediaKinds, NodeId, Now, Origin, Role, Secret,
     SeededEntropy, SessionId,
 };
-use althing_room::{LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
+use althing_room::{Action, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
 use althing_xmpp::jingle::{Body, FEEDBACK_OWNER, Jingle, RawSources};
 use althing_xmpp::{Element, Jid, ns, parse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +30,8 @@ pub struct World {
     pub inboxes: BTreeMap<String, Vec<Element>>,
     /// The focus's presences.
     pub presences: Vec<Element>,
+    /// What it denied.
+    pub denied: Vec<Action>,
     /// Whether it said that the conference is over.
     pub ended: bool,
     /// Ids of requests that wait for their one answer.
@@ -84,6 +86,7 @@ impl World {
             bridge: VecDeque::new(),
             inboxes: BTreeMap::new(),
             presences: Vec::new(),
+            denied: Vec::new(),
             ended: false,
             waiting: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -129,6 +132,7 @@ impl World {
                     request,
                     ..
                 } => self.bridge.push_back((request_id, *request)),
+                Output::Denied(action) => self.denied.push(action),
                 Output::End => {
                     assert!(!self.ended, "it ended twice");
                     self.ended = true;

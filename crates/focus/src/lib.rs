@@ -26,6 +26,7 @@ mod invite;
 mod jingle;
 mod member;
 mod mute;
+mod record;
 mod signal;
 mod sources;
 

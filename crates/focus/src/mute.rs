@@ -1,65 +1,118 @@
-//! Moderators ask others to mute themselves (protocol 2 §12.2).
+//! Moderators ask others to mute themselves; nobody unmutes others (protocol 4 §6).
 
-use crate::focus::Focus;
-use althing_model::EndpointId;
+use crate::focus::{Focus, Output};
+use crate::member::Member;
+use althing_model::{EndpointId, Role};
+use althing_room::Action;
 use althing_xmpp::stanza::{Condition, payload, refuse, result_reply};
 use althing_xmpp::{Element, Jid, ns};
 
+/// Why nothing is muted.
+struct Refused {
+    condition: Condition,
+    text: &'static str,
+    /// The right that was missing.
+    denied: Option<Action>,
+}
+
+const fn because(condition: Condition, text: &'static str) -> Refused {
+    Refused {
+        condition,
+        text,
+        denied: None,
+    }
+}
+
+const fn denied(action: Action, text: &'static str) -> Refused {
+    Refused {
+        condition: Condition::NotAllowed,
+        text,
+        denied: Some(action),
+    }
+}
+
 impl Focus {
     pub(crate) fn mute(&mut self, from: &EndpointId, stanza: &Element) {
-        let reply = match self.check_mute(from, stanza) {
-            Ok((victim, request)) => {
+        match self.check_mute(from, stanza) {
+            Ok(order) => {
                 self.reply(from, result_reply(stanza));
-                return self.reply(&victim, request);
+                if let Some((target, mute)) = order {
+                    // Stock clients never answer it: nothing is remembered of it.
+                    let request = Element::new("iq", ns::CLIENT)
+                        .with_attr("type", "set")
+                        .with_attr("id", self.iq_id())
+                        .with_child(mute);
+                    self.reply(&target, request);
+                }
             }
-            Err((condition, text)) => refuse(stanza, condition, Some(text)),
-        };
-        self.reply(from, reply);
+            Err(refused) => {
+                self.outputs.extend(refused.denied.map(Output::Denied));
+                let reply = refuse(stanza, refused.condition, Some(refused.text));
+                self.reply(from, reply);
+            }
+        }
     }
 
+    /// Whom to tell what, if it is somebody else.
     fn check_mute(
-        &mut self,
+        &self,
         from: &EndpointId,
         stanza: &Element,
-    ) -> Result<(EndpointId, Element), (Condition, &'static str)> {
+    ) -> Result<Option<(EndpointId, Element)>, Refused> {
         let mute = payload(stanza)
             .filter(|p| {
                 [ns::JITMEET_AUDIO, ns::JITMEET_VIDEO, ns::JITMEET_DESKTOP].contains(&p.ns())
             })
-            .ok_or((Condition::ServiceUnavailable, "no such kind of media"))?;
+            .ok_or(because(
+                Condition::ServiceUnavailable,
+                "no such kind of media",
+            ))?;
         let on = match mute.text().trim() {
             "true" => true,
             "false" => false,
-            _ => return Err((Condition::BadRequest, "mute is true or false")),
+            _ => return Err(because(Condition::BadRequest, "mute is true or false")),
         };
-        let victim = mute
+        let target = mute
             .attr("jid")
             .and_then(|jid| Jid::parse(jid).ok())
             .and_then(|jid| EndpointId::new(jid.resource()?).ok())
-            .ok_or((Condition::BadRequest, "whose media is not said"))?;
-        if victim != *from {
-            if !self.is_moderator(from) {
-                return Err((Condition::NotAllowed, "only moderators mute others"));
-            }
-            if !on {
-                return Err((Condition::NotAllowed, "nobody unmutes others"));
-            }
-        }
-        let namespace = mute.namespace().clone();
-        let room = self
+            .ok_or(because(Condition::BadRequest, "whose media is not said"))?;
+        let sender = self
             .members
-            .get(&victim)
-            .map(|m| m.info.room.clone())
-            .ok_or((Condition::ItemNotFound, "no such occupant"))?;
-        // The victim is told in the address form that it uses itself.
-        let order = Element::new("mute", &namespace)
-            .with_attr("jid", format!("{room}/{victim}"))
+            .get(from)
+            .ok_or(because(Condition::ItemNotFound, "not in the conference"))?;
+        if target == *from {
+            if !on && !may_unmute(sender, mute.ns()) {
+                return Err(denied(Action::Unmute, "a moderator has to approve it"));
+            }
+            return Ok(None);
+        }
+        if !on {
+            return Err(denied(Action::Unmute, "nobody unmutes others"));
+        }
+        if sender.role != Role::Moderator {
+            return Err(denied(Action::Mute, "only moderators mute others"));
+        }
+        // The target is told in the address form that it uses itself.
+        let room = match self.members.get(&target) {
+            Some(member) => &member.info.room,
+            None => return Err(because(Condition::InternalServerError, "who left")),
+        };
+        let order = Element::new("mute", mute.namespace())
+            .with_attr("jid", format!("{room}/{target}"))
             .with_attr("actor", format!("{room}/{from}"))
-            .with_text(if on { "true" } else { "false" });
-        let request = Element::new("iq", ns::CLIENT)
-            .with_attr("type", "set")
-            .with_attr("id", self.iq_id())
-            .with_child(order);
-        Ok((victim, request))
+            .with_text("true");
+        Ok(Some((target, order)))
     }
+}
+
+/// Whether what somebody wants to switch on would reach others (AV moderation, protocol 4 §7).
+fn may_unmute(member: &Member, namespace: &str) -> bool {
+    let forwarded = member.forwarded;
+    member.role == Role::Moderator
+        || match namespace {
+            ns::JITMEET_AUDIO => forwarded.audio,
+            ns::JITMEET_VIDEO => forwarded.video,
+            _ => forwarded.share,
+        }
 }

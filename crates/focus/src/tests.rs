@@ -7,6 +7,8 @@ use althing_xmpp::jingle::{Body, Jingle, RawSources};
 use althing_xmpp::{Element, Limits, ns, parse};
 use std::time::Duration;
 
+mod moderation;
+
 const XML: &[&str] = &[
     ns::JINGLE_RTP_AUDIO,
     ns::JINGLE_RTP_VIDEO,
@@ -690,47 +692,6 @@ fn an_empty_room_waits_for_who_asked_for_it() {
         world.obey().last(),
         Some(BridgeRequest::ExpireConference { .. })
     ));
-}
-
-#[test]
-fn moderators_mute_others_and_nobody_unmutes() {
-    let mut world = World::new(settings());
-    world.join("m", Role::Moderator);
-    world.join("p", Role::Participant);
-    world.inboxes.clear();
-    let mute = |jid: &str, text: &str| {
-        element(&format!(
-            r#"<mute xmlns="http://jitsi.org/jitmeet/audio" jid="{jid}">{text}</mute>"#
-        ))
-    };
-    world.request("m", "set", mute("r@muc.meet.jitsi/p", "true"));
-    assert_eq!(actions(&world.inbox("m")), ["result"]);
-    let order = world.inbox("p").remove(0);
-    assert_eq!(order.attr("type"), Some("set"));
-    let order = order.child("mute", ns::JITMEET_AUDIO).unwrap();
-    assert_eq!(order.attr("actor"), Some("r@muc.meet.jitsi/m"));
-    assert_eq!(order.text(), "true");
-    for (who, jid, text, expected) in [
-        ("m", "r@muc.meet.jitsi/p", "false", "not-allowed"),
-        ("p", "r@muc.meet.jitsi/m", "true", "not-allowed"),
-        ("m", "r@muc.meet.jitsi/x", "true", "item-not-found"),
-        ("m", "r@muc.meet.jitsi/p", "maybe", "bad-request"),
-        ("m", "", "true", "bad-request"),
-    ] {
-        world.request(who, "set", mute(jid, text));
-        assert_eq!(condition(&world.inbox(who)[0]), expected);
-    }
-    world.request("p", "set", mute("r@muc.meet.jitsi/p", "true"));
-    assert_eq!(actions(&world.inbox("p")), ["result", "set"]);
-    world.request("p", "get", element(r#"<ping xmlns="urn:xmpp:ping"/>"#));
-    world.request(
-        "p",
-        "set",
-        element(r#"<jibri xmlns="http://jitsi.org/protocol/jibri"/>"#),
-    );
-    let answers = world.inbox("p");
-    assert_eq!(actions(&answers), ["result", "error"]);
-    assert_eq!(condition(&answers[1]), "service-unavailable");
 }
 
 #[test]

@@ -411,6 +411,7 @@ impl RoomTask {
                 node,
                 request,
             } => self.ask_bridge(place, conference, request_id, &node, &request),
+            althing_focus::Output::Denied(action) => self.shared.metrics.deny(action),
             althing_focus::Output::End => {
                 self.focuses.remove(&place);
                 lock(&self.conferences).remove(&conference);
