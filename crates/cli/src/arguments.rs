@@ -40,10 +40,12 @@ pub(crate) fn command() -> Command {
                         .help("Print an example file with every key instead"),
                 ),
         )
+        .subcommand(crate::token::command())
+        .subcommand(crate::init::command())
         .subcommand(crate::load::command())
 }
 
-fn config_file() -> Arg {
+pub(crate) fn config_file() -> Arg {
     Arg::new("config")
         .long("config")
         .value_name("FILE")

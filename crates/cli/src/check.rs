@@ -1,5 +1,5 @@
 use crate::arguments::load;
-use crate::machine::say;
+use crate::machine::{remark, say};
 use anyhow::Result;
 use clap::ArgMatches;
 
@@ -9,6 +9,9 @@ pub(crate) fn check_config(matches: &ArgMatches) -> Result<()> {
         return say(&althing_config::example());
     }
     let loaded = load(matches)?;
+    for note in crate::auth::keys(&loaded.settings.auth)?.notes {
+        remark(&note);
+    }
     say(&match loaded.file {
         Some(file) => format!("{}: the configuration is fine\n", file.display()),
         None => "no file given; the environment is fine\n".to_owned(),

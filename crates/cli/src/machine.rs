@@ -18,6 +18,11 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "althing: {text}");
 }
 
+/// Writes to standard error what a person may want to know beside the answer.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// The addresses by which others reach this machine: neither loopback nor link-local. IPv4 first,
 /// since those are what people type.
 pub(crate) fn addresses() -> Vec<IpAddr> {

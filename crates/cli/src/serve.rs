@@ -2,11 +2,12 @@
 
 use crate::announce::{self, Facts};
 use crate::arguments::load;
+use crate::auth::{self, Doorkeeper};
 use crate::entropy::OsEntropy;
 use crate::machine;
 use althing_bridge::Bridge;
 use althing_bus::{Bus, InProcess};
-use althing_config::{Log, LogFormat, Settings};
+use althing_config::{Hosts, Log, LogFormat, Moderators, Settings};
 use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
 use althing_model::{Entropy as _, NodeId};
 use althing_signalling::Signalling;
@@ -168,7 +169,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
     )
     .map_err(name_the_key)?;
     let signalling = Signalling::start(
-        signalling_settings(settings, node),
+        signalling_settings(settings, node)?,
         Arc::clone(&bus),
         &mut registry,
     )?;
@@ -184,6 +185,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
             client: ClientConfig {
                 domain: settings.domain.clone(),
                 version: crate::VERSION.to_owned(),
+                login_url: settings.auth.login_url.clone(),
             },
             metrics,
             registry: Arc::new(registry),
@@ -232,14 +234,32 @@ fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Setting
     }
 }
 
-fn signalling_settings(settings: &Settings, node: NodeId) -> althing_signalling::Settings {
-    althing_signalling::Settings {
+fn signalling_settings(settings: &Settings, node: NodeId) -> Result<althing_signalling::Settings> {
+    let mut door = althing_signalling::Settings {
         version: crate::VERSION.to_owned(),
         max_sessions: settings.rooms.max_sessions,
         max_rooms: settings.rooms.max_rooms,
         max_occupants: settings.rooms.max_occupants,
+        moderators: match settings.auth.moderators {
+            Moderators::First => althing_signalling::Moderators::First,
+            Moderators::Authenticated => althing_signalling::Moderators::Authenticated,
+            Moderators::Everyone => althing_signalling::Moderators::Everyone,
+        },
+        hosts_only: settings.auth.hosts == Hosts::Authenticated,
         ..althing_signalling::Settings::new(node, settings.domain.clone())
+    };
+    let keys = auth::keys(&settings.auth)?;
+    for note in keys.notes {
+        tracing::warn!(%note, "keys of tokens");
     }
+    // Without a key there is no token to look at, and everybody is a guest.
+    if let Some(verifier) = keys.verifier {
+        door.authenticator = Arc::new(Doorkeeper {
+            verifier,
+            guests: settings.auth.guests,
+        });
+    }
+    Ok(door)
 }
 
 /// New connections end first; then clients are told, then rooms take their endpoints from the

@@ -29,3 +29,4 @@ pub use settings::{
     Advertise, Auth, AuthKey, AuthKeySource, Hosts, Http, Log, LogFormat, Media, Moderators, Rooms,
     Settings, TokenRules,
 };
+pub use value::duration;

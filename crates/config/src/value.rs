@@ -112,8 +112,12 @@ impl Given {
     }
 }
 
-/// `0s`, `500ms`, `90s`, `5m`, `2h`; at most a week, which is longer than any meeting.
-pub(crate) fn duration(text: &str) -> Result<Duration, Refusal> {
+/// A time as every setting has it: `0s`, `500ms`, `90s`, `5m`, `2h`; at most a week, which is longer
+/// than any meeting.
+///
+/// # Errors
+/// The end of a sentence that begins with what the time is for.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || {
         expected(
             "a time such as \"0s\", \"90s\", \"5m\" or \"2h\"",

@@ -11,6 +11,8 @@ pub struct ClientConfig {
     pub domain: String,
     /// The version of this build, shown by our own client.
     pub version: String,
+    /// Where clients send people to log in (`tokenAuthUrl`), if anywhere.
+    pub login_url: Option<String>,
 }
 
 /// JSON that may stand inside a script or an HTML document: nothing in it ends either.
@@ -49,7 +51,7 @@ impl ClientConfig {
     /// No `bosh`, since there is no such transport here; no `conferenceRequestUrl`, since the
     /// request then travels on the socket that is open anyway.
     pub(crate) fn config_js(&self, origin: &Origin, tenant: Option<&str>) -> String {
-        let config = json!({
+        let mut config = json!({
             "hosts": {
                 "domain": self.domain,
                 "muc": self.muc(tenant),
@@ -74,6 +76,9 @@ impl ClientConfig {
             "gravatar": { "disabled": true },
             "analytics": { "disabled": true, "rtcstatsEnabled": false },
         });
+        if let Some(url) = &self.login_url {
+            config["tokenAuthUrl"] = url.as_str().into();
+        }
         format!("var config = {};\n", embeddable(&config))
     }
 
@@ -115,6 +120,7 @@ mod tests {
         ClientConfig {
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
+            login_url: None,
         }
     }
 
@@ -163,6 +169,19 @@ mod tests {
     }
 
     #[test]
+    fn people_are_sent_to_log_in_only_where_there_is_a_place() {
+        let origin = origin(true, "meet.example");
+        let without = assigned(&config().config_js(&origin, None), "config");
+        assert_eq!(without.get("tokenAuthUrl"), None);
+        let with = ClientConfig {
+            login_url: Some("https://login.example/?state={state}".into()),
+            ..config()
+        };
+        let with = assigned(&with.config_js(&origin, None), "config");
+        assert_eq!(with["tokenAuthUrl"], "https://login.example/?state={state}");
+    }
+
+    #[test]
     fn a_tenant_has_its_own_socket_and_rooms() {
         let script = config().config_js(&origin(true, "meet.example"), Some("acme"));
         let config = assigned(&script, "config");
@@ -179,6 +198,7 @@ mod tests {
         let hostile = ClientConfig {
             domain: "</script><!--".into(),
             version: "\u{2028}&".into(),
+            login_url: None,
         };
         let block = hostile.index_block(&origin(false, "a"));
         assert_eq!(block.matches("</script>").count(), 1);

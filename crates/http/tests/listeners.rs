@@ -51,6 +51,7 @@ fn start_with(change: impl FnOnce(&mut Settings), public: Router) -> Result<Benc
         client: ClientConfig {
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
+            login_url: None,
         },
         metrics,
         registry: Arc::new(registry),

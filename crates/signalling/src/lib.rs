@@ -42,7 +42,7 @@ use crate::resume::Resumable;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
 use althing_model::NodeId;
-use althing_room::Moderators;
+pub use althing_room::Moderators;
 use althing_telemetry::Registry;
 use althing_xmpp::Jid;
 use std::sync::Arc;

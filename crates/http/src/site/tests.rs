@@ -31,6 +31,7 @@ fn site(assets: &'static [Asset]) -> Arc<Site> {
         client: ClientConfig {
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
+            login_url: None,
         },
         assets,
         registry: Arc::new(althing_telemetry::registry("1.2.3")),
