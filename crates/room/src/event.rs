@@ -100,6 +100,8 @@ pub enum LeaveReason {
     Disconnected,
     /// A moderator removed it.
     Kicked,
-    /// The same person came in again by another session.
+    /// The same person came in again by another session, or went to another room of the meeting.
     Replaced,
+    /// The room is no more.
+    Destroyed,
 }
