@@ -41,15 +41,23 @@ impl ClientConfig {
 
     /// A tenant's clients connect below its path; the reverse proxies of existing installations
     /// route by it.
+    fn below(tenant: Option<&str>, path: &str) -> String {
+        tenant.map_or_else(|| path.to_owned(), |tenant| format!("/{tenant}{path}"))
+    }
+
     fn websocket(origin: &Origin, tenant: Option<&str>) -> String {
-        let prefix = tenant.map_or_else(String::new, |tenant| format!("/{tenant}"));
-        origin.websocket_url(&format!("{prefix}/xmpp-websocket"))
+        origin.websocket_url(&Self::below(tenant, "/xmpp-websocket"))
+    }
+
+    fn bosh(origin: &Origin, tenant: Option<&str>) -> String {
+        origin.http_url(&Self::below(tenant, "/http-bind"))
     }
 
     /// `config.js` (protocol 1 §2): plain data, since the mobile apps carry it on as JSON.
     ///
-    /// No `bosh`, since there is no such transport here; no `conferenceRequestUrl`, since the
-    /// request then travels on the socket that is open anyway.
+    /// `websocket` is what clients prefer; `bosh` is for those whose network lets nothing else
+    /// through. No `conferenceRequestUrl`, since the request then travels on the socket that is open
+    /// anyway.
     pub(crate) fn config_js(&self, origin: &Origin, tenant: Option<&str>) -> String {
         let mut config = json!({
             "hosts": {
@@ -59,8 +67,8 @@ impl ClientConfig {
             },
             "focusUserJid": format!("focus@auth.{}", self.domain),
             "websocket": Self::websocket(origin, tenant),
-            // Stream management is not advertised; a lost socket is a new start.
-            "enableWebsocketResume": false,
+            "bosh": Self::bosh(origin, tenant),
+            "enableWebsocketResume": true,
             "bridgeChannel": { "preferSctp": false },
             "p2p": { "enabled": false },
             "disableSimulcast": true,
@@ -142,18 +150,21 @@ mod tests {
 
     #[test]
     fn names_are_fixed_and_the_socket_follows_the_origin() {
-        for (origin, socket) in [
+        for (origin, socket, bosh) in [
             (
                 origin(false, "localhost:8000"),
                 "ws://localhost:8000/xmpp-websocket",
+                "http://localhost:8000/http-bind",
             ),
             (
                 origin(true, "192.0.2.1:8443"),
                 "wss://192.0.2.1:8443/xmpp-websocket",
+                "https://192.0.2.1:8443/http-bind",
             ),
             (
                 origin(true, "meet.example"),
                 "wss://meet.example/xmpp-websocket",
+                "https://meet.example/http-bind",
             ),
         ] {
             let config = assigned(&config().config_js(&origin, None), "config");
@@ -164,7 +175,8 @@ mod tests {
             assert_eq!(config["p2p"], json!({ "enabled": false }));
             assert_eq!(config["disableSimulcast"], true);
             assert_eq!(config["flags"]["ssrcRewritingEnabled"], true);
-            assert_eq!(config.get("bosh"), None);
+            assert_eq!(config["bosh"], bosh);
+            assert_eq!(config["enableWebsocketResume"], true);
         }
     }
 
@@ -189,6 +201,7 @@ mod tests {
             config["websocket"],
             "wss://meet.example/acme/xmpp-websocket"
         );
+        assert_eq!(config["bosh"], "https://meet.example/acme/http-bind");
         assert_eq!(config["hosts"]["muc"], "muc.acme.meet.jitsi");
         assert_eq!(config["hosts"]["domain"], "meet.jitsi");
     }

@@ -75,7 +75,8 @@ impl Default for Limits {
             // Also how long an idle connection is kept, so not as short as it could be.
             header_time: Duration::from_secs(20),
             body_bytes: 256 * 1024,
-            request_time: Duration::from_secs(30),
+            // A BOSH request is held for a minute.
+            request_time: Duration::from_secs(75),
             stall_time: Duration::from_secs(30),
             handshake_time: Duration::from_secs(10),
         }

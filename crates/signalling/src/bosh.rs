@@ -13,7 +13,7 @@
 
 use crate::authenticator::Hello;
 use crate::clock::OsEntropy;
-use crate::door::{ANY_ORIGIN, admit};
+use crate::door::{ANY_ORIGIN, NotAdmitted, admit};
 use crate::metrics::Reason;
 use crate::wire::{Connection, Sink, Source};
 use crate::{Shared, handshake};
@@ -128,7 +128,7 @@ pub(crate) async fn request(
             let hello = Hello::read(query.as_deref(), &headers);
             match create(&shared, info, hello, &parsed) {
                 Ok(requests) => requests,
-                Err(Refusal::Here(response)) => return response,
+                Err(Refusal::Door(refusal)) => return refusal.into_response(),
                 Err(Refusal::Body(condition)) => return refuse(condition),
             }
         }
@@ -163,7 +163,7 @@ fn answer(body: String) -> Response {
 }
 
 enum Refusal {
-    Here(Response),
+    Door(NotAdmitted),
     Body(Condition),
 }
 
@@ -173,7 +173,7 @@ fn create(
     hello: Hello,
     first: &Body,
 ) -> Result<mpsc::Sender<Request>, Refusal> {
-    let (visit, held) = admit(shared, &info).map_err(Refusal::Here)?;
+    let (visit, held) = admit(shared, &info).map_err(Refusal::Door)?;
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (elements, source) = mpsc::channel(ELEMENTS);
     let (sink, frames) = mpsc::channel(FRAMES);

@@ -24,7 +24,7 @@ const SOCKET_BUFFER: usize = 16 * 1024;
 /// The longest body of a conference request, in bytes.
 const MAX_REQUEST: usize = 64 * 1024;
 
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     let websockets = || get(websocket).options(preflight);
     let bindings = || {
         post(bosh::request)
@@ -43,7 +43,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/{tenant}/xmpp-websocket", websockets())
         .route("/http-bind", bindings())
         .route("/{tenant}/http-bind", bindings())
-        .with_state(Arc::clone(&shared))
+        .with_state(Arc::clone(shared))
 }
 
 /// Pages of other origins embed meetings, and carry no credentials of ours.
@@ -73,7 +73,7 @@ async fn websocket(
     }
     let (visit, held) = match admit(&shared, &info) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let hello = Hello::read(query.as_deref(), &headers);
     // Longer frames than a session takes are read a little way on, so that it can say so.
@@ -92,26 +92,39 @@ async fn websocket(
         })
 }
 
+/// Why a client does not get in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotAdmitted {
+    status: StatusCode,
+    text: &'static str,
+}
+
+impl IntoResponse for NotAdmitted {
+    fn into_response(self) -> Response {
+        (self.status, [ANY_ORIGIN], self.text).into_response()
+    }
+}
+
 /// One more client, if there is room for it.
-pub(crate) fn admit(shared: &Shared, info: &ClientInfo) -> Result<(Visit, Held), Response> {
-    let refuse = |reason, status: StatusCode, text: &'static str| {
-        shared.metrics.refuse(reason);
-        (status, [ANY_ORIGIN], text).into_response()
-    };
+pub(crate) fn admit(shared: &Shared, info: &ClientInfo) -> Result<(Visit, Held), NotAdmitted> {
     let held = Held::new(&shared.metrics.sessions);
     let too_many = usize::try_from(shared.metrics.sessions.get())
         .is_ok_and(|sessions| sessions > shared.settings.max_sessions);
     if too_many || shared.stop_sessions.is_cancelled() {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        return Err(refuse(Reason::Sessions, status, "no more sessions\n"));
+        shared.metrics.refuse(Reason::Sessions);
+        return Err(NotAdmitted {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            text: "no more sessions\n",
+        });
     }
-    match shared.addresses.visit(info.address) {
-        Ok(visit) => Ok((visit, held)),
-        Err(reason) => {
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            Err(refuse(reason, status, "no more sessions of this address\n"))
+    let visit = shared.addresses.visit(info.address).map_err(|reason| {
+        shared.metrics.refuse(reason);
+        NotAdmitted {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            text: "no more sessions of this address\n",
         }
-    }
+    })?;
+    Ok((visit, held))
 }
 
 /// What clients fetch now and then to keep a proxy's session alive; only the status counts.

@@ -120,6 +120,8 @@ pub struct Settings {
     pub moderators: Moderators,
     /// Rooms are opened by those with an accepted token; guests wait for one of them.
     pub hosts_only: bool,
+    /// Nobody asks to be let in from a lobby without a name.
+    pub name_required: bool,
     /// SSRCs one occupant may signal.
     pub max_ssrcs: usize,
     /// SSRC groups one occupant may signal.
@@ -171,6 +173,7 @@ impl Settings {
             room_burst: 1_000,
             moderators: Moderators::First,
             hosts_only: false,
+            name_required: true,
             max_ssrcs: 20,
             max_ssrc_groups: 20,
         }
@@ -253,7 +256,7 @@ impl Signalling {
     /// The public routes: `/xmpp-websocket`, `/http-bind`, both below a tenant too, and
     /// `/conference-request/v1`. Requests carry an `Extension<ClientInfo>`.
     pub fn router(&self) -> axum::Router {
-        door::router(Arc::clone(&self.shared))
+        door::router(&self.shared)
     }
 
     /// Tells every client that the server goes down, lets rooms end, and waits for all tasks, at

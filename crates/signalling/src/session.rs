@@ -162,14 +162,7 @@ impl Actor {
             return None;
         };
         drop(visit);
-        hibernate(
-            &self.shared,
-            &self.outbox,
-            &mut self.claims,
-            since,
-            ending,
-        )
-        .await
+        hibernate(&self.shared, &self.outbox, &mut self.claims, since, ending).await
     }
 
     /// Takes a connection, and what is to be said on it first.

@@ -168,8 +168,7 @@ impl Sessions {
     )]
     pub(crate) fn hibernating_since(&self, number: u64) -> Option<Instant> {
         let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
-        let since = *outboxes.get(&number)?.hibernating();
-        since
+        *outboxes.get(&number)?.hibernating()
     }
 
     /// Ends a session that waits for its client; one whose client is there stays. Its rooms are told

@@ -204,7 +204,6 @@ async fn a_lost_answer_is_given_again_and_nothing_is_done_twice() {
 #[tokio::test]
 async fn an_empty_request_is_held_for_a_minute_and_a_silent_client_is_gone_after_another() {
     let house = House::start().await;
-    let (mut witness, _) = house.joined(ROOM).await;
     let mut bob = Bosh::bound(&house, "/http-bind").await;
     tokio::time::pause();
     let started = Instant::now();
@@ -214,6 +213,7 @@ async fn an_empty_request_is_held_for_a_minute_and_a_silent_client_is_gone_after
     assert_eq!(answer.children().count(), 0);
     assert_eq!(answer.attr("type"), None);
     tokio::time::resume();
+    let (mut witness, _) = house.joined(ROOM).await;
     bob.join().await;
     tokio::time::pause();
     let started = Instant::now();

@@ -247,19 +247,19 @@ async fn seconds_until_gone(how: impl AsyncFnOnce(Socket)) -> f64 {
 
 #[tokio::test]
 async fn a_lost_client_is_gone_after_a_minute() {
-    let seconds = seconds_until_gone(async |socket| drop(socket)).await;
+    let seconds = Box::pin(seconds_until_gone(async |socket| drop(socket))).await;
     assert!((59.0..61.0).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]
 async fn a_page_that_is_left_is_gone_within_two_seconds() {
-    let seconds = seconds_until_gone(async |mut socket: Socket| {
+    let seconds = Box::pin(seconds_until_gone(async |mut socket: Socket| {
         let close = CloseFrame {
             code: CloseCode::Away,
             reason: "".into(),
         };
         socket.ws.send(Message::Close(Some(close))).await.unwrap();
-    })
+    }))
     .await;
     assert!((1.0..2.0).contains(&seconds), "{seconds}");
 }
