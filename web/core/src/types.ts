@@ -97,6 +97,8 @@ export interface Occupant {
   readonly audio: AudioView | null
   readonly camera: VideoView | null
   readonly screen: VideoView | null
+  /** False while the bridge hears nothing of them: their network is gone, their seat is not. */
+  readonly reachable: boolean
   /** Milliseconds since the epoch, null when lowered. */
   readonly handRaisedAt: number | null
 }

@@ -19,6 +19,7 @@ function handlers() {
     speaker: vi.fn<ChannelHandlers['speaker']>(),
     wanted: vi.fn<ChannelHandlers['wanted']>(),
     message: vi.fn<ChannelHandlers['message']>(),
+    reachable: vi.fn<ChannelHandlers['reachable']>(),
     downlink: vi.fn<ChannelHandlers['downlink']>()
   }
 }
@@ -159,11 +160,18 @@ describe('receiving', () => {
     FakeSocket.last.say(fixture('dominant-speaker.json'))
     FakeSocket.last.say('{"colibriClass":"SenderSourceConstraints","sourceName":"a1b2c3d4-v0","maxHeight":360}')
     FakeSocket.last.say('{"colibriClass":"EndpointMessage","from":"ann00001","to":"","msgPayload":{"x":1}}')
+    FakeSocket.last.say('{"colibriClass":"EndpointConnectivityStatusChangeEvent","endpoint":"ann00001","active":"false"}')
+    FakeSocket.last.say('{"colibriClass":"EndpointConnectivityStatusChangeEvent","endpoint":"ann00001","active":"true"}')
+    FakeSocket.last.say('{"colibriClass":"EndpointConnectivityStatusChangeEvent","endpoint":7}')
     FakeSocket.last.say('{"colibriClass":"ConnectionStats","estimatedDownlinkBandwidth":2500000}')
     expect(told.forwarded).toHaveBeenCalledExactlyOnceWith(['a-v0'])
     expect(told.speaker).toHaveBeenCalledExactlyOnceWith('ann00001', ['bob00002', 'cat00003'], false)
     expect(told.wanted).toHaveBeenCalledExactlyOnceWith('a1b2c3d4-v0', 360)
     expect(told.message).toHaveBeenCalledExactlyOnceWith('ann00001', { x: 1 })
+    expect(told.reachable.mock.calls).toEqual([
+      ['ann00001', false],
+      ['ann00001', true]
+    ])
     expect(told.downlink).toHaveBeenCalledExactlyOnceWith(2_500_000)
   })
 

@@ -56,6 +56,27 @@ describe('occupants', () => {
     expect(after[1]).toBe(before[1])
   })
 
+  it('are out of reach while the bridge hears nothing of them', () => {
+    const { occupants } = made()
+    occupants.update(present('a'))
+    const reachable = () => occupants.views().map((view) => view.reachable)
+    occupants.setReachable('a', false)
+    occupants.setReachable('somebody', false)
+    occupants.update(present('a', { a0: off }))
+    occupants.update(present('somebody'))
+    expect(reachable()).toEqual([false, true])
+    occupants.setReachable('a', true)
+    expect(reachable()).toEqual([true, true])
+    // Another session, or another stay, begins afresh.
+    occupants.setReachable('a', false)
+    occupants.sessionEnded()
+    expect(reachable()).toEqual([true, true])
+    occupants.setReachable('a', false)
+    occupants.remove('a')
+    occupants.update(present('a'))
+    expect(reachable()).toEqual([true, true])
+  })
+
   it('show the sources that matter', () => {
     const { occupants } = made()
     const view = (sources: Record<string, SourceState>) => {

@@ -215,6 +215,7 @@ function occupant(index: number, play: Play): Occupant {
     audio: sound,
     camera,
     screen: shares ? { ...camera, source: `${id(index)}-v1`, kind: 'screen', muted: false, track: slideTrack() } : null,
+    reachable: true,
     handRaisedAt: play.mixed && index === 3 ? Date.now() : null
   }
 }

@@ -1,5 +1,5 @@
 /** What a tile shows, made from an occupant of the room; equal occupants give the very same records. */
-import type { Occupant, Self, StreamingStatus, VideoView } from '@althing/core'
+import type { Occupant, Self, VideoView } from '@althing/core'
 
 export type TileConnection = 'good' | 'weak' | 'lost' | 'paused'
 
@@ -77,7 +77,7 @@ function cameraTile(occupant: Occupant): TileRecord {
     video: showing(camera) ? camera.track : null,
     camera: showing(camera),
     source: showing(camera) ? camera.source : null,
-    connection: showing(camera) ? connectionOf(camera.streaming) : 'good',
+    connection: connectionOf(occupant, camera),
     handRaisedAt: occupant.handRaisedAt
   }
 }
@@ -90,12 +90,14 @@ function screenTile(occupant: Occupant, screen: VideoView): TileRecord {
     video: screen.track,
     camera: true,
     source: screen.source,
-    connection: connectionOf(screen.streaming)
+    connection: connectionOf(occupant, screen)
   }
 }
 
-function connectionOf(status: StreamingStatus): TileConnection {
-  switch (status) {
+function connectionOf({ reachable }: Occupant, video: VideoView | null): TileConnection {
+  if (!reachable) return 'lost'
+  if (!showing(video)) return 'good'
+  switch (video.streaming) {
     case 'active':
       return 'good'
     case 'inactive':

@@ -26,7 +26,7 @@ export function person(id: string, more: Partial<Occupant> = {}): Occupant {
   const audio: AudioView = { source: `${id}-a0`, muted: false, track: null }
   const camera: VideoView = { ...audio, source: `${id}-v0`, kind: 'camera', streaming: 'active' }
   const named = { id, name: id.toUpperCase(), role: 'participant' as const, order: 0 }
-  return { ...named, audio, camera, screen: null, handRaisedAt: null, ...more }
+  return { ...named, audio, camera, screen: null, reachable: true, handRaisedAt: null, ...more }
 }
 
 export function screenOf(id: string): VideoView {

@@ -22,6 +22,8 @@ export interface Constraints {
 export interface ChannelHandlers {
   mapped(sources: readonly MappedSource[]): void
   forwarded(sources: readonly string[]): void
+  /** Whether the bridge hears of somebody. */
+  reachable(id: string, reachable: boolean): void
   speaker(id: string, previous: readonly string[], silence: boolean): void
   /** Height somebody wants of a source of ours; 0 none, -1 no limit. */
   wanted(source: string, maxHeight: number): void
@@ -130,6 +132,10 @@ export class BridgeChannel {
         break
       case 'ForwardedSources':
         this.#handlers.forwarded(strings(message['forwardedSources']))
+        break
+      case 'EndpointConnectivityStatusChangeEvent':
+        // A string, not a boolean (protocol 3 §5.10).
+        if (typeof message['endpoint'] === 'string') this.#handlers.reachable(message['endpoint'], message['active'] === 'true')
         break
       case 'DominantSpeakerEndpointChangeEvent':
         if (typeof message['dominantSpeakerEndpoint'] === 'string') {

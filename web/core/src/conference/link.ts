@@ -241,6 +241,10 @@ export class MediaLink {
         occupants.setForwarded(sources)
         state.set({ occupants: occupants.views() })
       },
+      reachable: (id, reachable) => {
+        occupants.setReachable(id, reachable)
+        state.set({ occupants: occupants.views() })
+      },
       speaker: (id, previous, silence) => {
         const speaker = { id, previous, silence }
         state.set({ speaker })

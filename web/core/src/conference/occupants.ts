@@ -19,6 +19,8 @@ export class Occupants {
   #forwarded: ReadonlySet<string> | null = null
   /** Since when a forwarded track has been mute. */
   readonly #muteSince = new Map<string, number>()
+  /** The bridge hears nothing of them. */
+  readonly #unreachable = new Set<OccupantId>()
   #order = 0
   #views: readonly Occupant[] = []
 
@@ -49,6 +51,7 @@ export class Occupants {
     const entry = this.#entries.get(id)
     if (!entry) return null
     this.#entries.delete(id)
+    this.#unreachable.delete(id)
     for (const source of entry.present.sources.keys()) this.#muteSince.delete(source)
     this.#publish()
     return entry.view
@@ -62,6 +65,13 @@ export class Occupants {
   sessionEnded(): void {
     this.#forwarded = null
     this.#muteSince.clear()
+    this.#unreachable.clear()
+    this.tracksChanged()
+  }
+
+  setReachable(id: OccupantId, reachable: boolean): void {
+    if (reachable) this.#unreachable.delete(id)
+    else if (this.#entries.has(id)) this.#unreachable.add(id)
     this.tracksChanged()
   }
 
@@ -129,7 +139,7 @@ export class Occupants {
     }
     // A share that is over is no share.
     if (screen?.muted) screen = null
-    return { id: present.id, name: present.name, role: present.role, order, audio, camera, screen, handRaisedAt: present.handRaisedAt }
+    return { id: present.id, name: present.name, role: present.role, order, audio, camera, screen, reachable: !this.#unreachable.has(present.id), handRaisedAt: present.handRaisedAt }
   }
 
   #streaming(source: string, now: number): StreamingStatus {
