@@ -182,6 +182,14 @@ impl Conference {
         }
         let endpoint = self.endpoints.remove(index);
         self.ids.remove(&endpoint.id);
+        if !endpoint.active {
+            // One that comes back by this id, on a new path, must not be thought silent.
+            let message = BridgeMessage::EndpointConnectivityStatusChangeEvent {
+                endpoint: endpoint.id.clone(),
+                active: true,
+            };
+            self.broadcast(&message, |_, _| true);
+        }
         self.order.retain(|i| *i != index);
         self.dirty.retain(|i| *i != index);
         self.recorded.retain(|i| *i != index);

@@ -351,6 +351,32 @@ fn vector_17_activity_is_told_to_the_others_once() {
 }
 
 #[test]
+fn who_went_silent_and_is_removed_may_come_back_by_the_same_name() {
+    let (mut room, ann, bob) = two();
+    room.conference.set_active(room.now, ann, false);
+    room.drain();
+    room.heard(bob);
+    room.conference.remove_endpoint(room.now, ann);
+    room.drain();
+    let told = |heard: &[BridgeMessage]| -> Vec<bool> {
+        heard
+            .iter()
+            .filter_map(|message| match message {
+                BridgeMessage::EndpointConnectivityStatusChangeEvent { active, .. } => {
+                    Some(*active)
+                }
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!(told(&room.heard(bob)), [true]);
+    let ann = room.join("ann", Rewriting);
+    room.conference.remove_endpoint(room.now, ann);
+    room.drain();
+    assert!(told(&room.heard(bob)).is_empty());
+}
+
+#[test]
 fn audio_can_be_unsubscribed() {
     let mut room = Room::new();
     let ann = room.join("ann", Plain);
