@@ -1,7 +1,7 @@
 //! What all rooms of one meeting share: standings, the lock, the policy.
 
 use crate::occupant::{Affiliation, Features};
-use crate::room::Sender;
+use crate::room::{Sender, Settings};
 use althing_model::{EndpointId, Entropy, Identity, Now, Secret, TokenStanding};
 use althing_xmpp::Jid;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub(crate) struct Common {
     pub(crate) password: Option<Secret>,
     /// The lobby is on.
     pub(crate) members_only: bool,
+    /// Wrong passwords of late.
+    pub(crate) attempts: crate::gate::Attempts,
     pub(crate) metadata: crate::metadata::Metadata,
 }
 
@@ -89,15 +91,18 @@ mod standings {
 }
 
 impl Common {
-    pub(crate) fn new(moderators: Moderators) -> Self {
-        Self {
-            moderators,
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let mut common = Self {
+            moderators: settings.moderators,
             standings: BTreeMap::new(),
             admitted: BTreeSet::new(),
-            password: None,
-            members_only: false,
+            password: settings.preset.password.clone(),
+            members_only: settings.preset.lobby,
+            attempts: crate::gate::Attempts::default(),
             metadata: crate::metadata::Metadata::default(),
-        }
+        };
+        settings.preset.write(&mut common.metadata);
+        common
     }
 
     /// The standing somebody has been given, or has by policy and token.
@@ -164,6 +169,43 @@ impl Common {
     pub(crate) fn admit(&mut self, person: Person) {
         if self.admitted.len() < MAX_STANDINGS {
             self.admitted.insert(person);
+        }
+    }
+
+    /// Whether neither lobby nor password holds this person up: a moderator let it in, or its token
+    /// makes it a host.
+    pub(crate) fn passes(&self, person: &Person, identity: Option<&Identity>) -> bool {
+        let given = self.standings.get(person).map(|given| given.affiliation);
+        let by_token = identity.is_some_and(|identity| match identity.standing {
+            TokenStanding::Owner => true,
+            TokenStanding::Unsaid => self.moderators == Moderators::Authenticated,
+            TokenStanding::Member => false,
+        });
+        let excepted = identity.is_some_and(|identity| identity.lobby_bypass);
+        excepted || given.map_or(by_token, |given| given != Affiliation::None)
+    }
+
+    /// Whether nobody has come in yet, and this person would moderate: nobody could let it in.
+    pub(crate) fn is_first_host(&self, person: &Person, identity: Option<&Identity>) -> bool {
+        let would_moderate = match self.moderators {
+            Moderators::First => identity.is_none_or(|i| i.standing != TokenStanding::Member),
+            Moderators::Authenticated | Moderators::Everyone => {
+                self.standing(person, identity) == Affiliation::Owner
+            }
+        };
+        would_moderate && self.is_untouched()
+    }
+
+    /// Whether nobody has come in yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.admitted.is_empty()
+    }
+
+    /// Makes somebody a member who has no better standing of its own.
+    pub(crate) fn give_membership(&mut self, person: Person) {
+        let given = self.standings.get(&person).map(|given| given.affiliation);
+        if given.is_none_or(|given| given == Affiliation::None) {
+            self.give(person, Affiliation::Member);
         }
     }
 

@@ -1,7 +1,9 @@
 //! The room driven by arbitrary operations, for the fuzz target and for property tests.
 
 use crate::room::Room;
-use crate::{Input, Meeting, Moderators, Output, Place, RoomNames, Sender, Settings};
+use crate::{
+    Input, Meeting, Moderators, Network, Output, Place, Preset, RoomNames, Sender, Settings,
+};
 use althing_model::{EndpointId, MediaKinds, NodeId, Now, Origin, SeededEntropy, SessionId};
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use std::time::Instant;
@@ -45,6 +47,8 @@ pub fn operations(data: &[u8]) {
         lobby: Jid::parse("r@lobby.meet.jitsi").expect("an address"),
         moderators: Moderators::First,
         hosts_only: false,
+        name_required: false,
+        preset: Preset::default(),
     };
     let mut entropy = SeededEntropy::new(1);
     #[expect(
@@ -114,6 +118,7 @@ fn sender(session: SessionId, who: u8) -> Sender {
             authority: "localhost".into(),
         },
         identity: None,
+        network: Network([192, 0, 2, who % 3].into()),
     }
 }
 

@@ -17,12 +17,14 @@
 mod address;
 mod admin;
 mod breakout;
+mod claim;
 mod common;
 mod component;
 mod destroy;
 mod end;
 mod event;
 mod gate;
+mod history;
 mod iq;
 mod join;
 mod lobby;
@@ -33,6 +35,7 @@ mod moderation;
 mod occupant;
 mod polls;
 mod presence;
+mod preset;
 mod render;
 mod roles;
 mod room;
@@ -53,4 +56,5 @@ pub use common::Moderators;
 pub use meeting::{
     Action, Component, Error, Input, Meeting, Outcome, Output, Place, Snapshot,
 };
-pub use room::{Sender, Settings};
+pub use preset::Preset;
+pub use room::{Network, Sender, Settings};

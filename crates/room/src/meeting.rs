@@ -358,9 +358,10 @@ impl Meeting {
     /// A meeting with nobody in it; its main room's focus occupant is there.
     #[must_use]
     pub fn new(settings: Settings, now: Now, entropy: &mut dyn Entropy) -> Self {
-        let main = Room::new(settings.clone(), None, now, entropy);
+        let mut main = Room::new(settings.clone(), None, now, entropy);
+        main.subject.clone_from(&settings.preset.subject);
         Self {
-            common: Common::new(settings.moderators),
+            common: Common::new(&settings),
             opened: !settings.hosts_only,
             settings,
             born: Some(now.monotonic),
@@ -593,10 +594,9 @@ impl Meeting {
         }
         let component = Component::of_host(to.domain(), &self.settings.domain)?;
         match (component, to.node()) {
-            (Component::Breakout, Some(id)) => self
-                .breakouts
-                .has(id)
-                .then(|| Target::Room(Place::Breakout(id.to_owned()), 0)),
+            (Component::Breakout, Some(id)) => {
+                Some(Target::Room(Place::Breakout(id.to_owned()), 0))
+            }
             (_, None) => Some(Target::Component(component)),
             (_, Some(_)) => None,
         }

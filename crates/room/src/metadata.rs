@@ -84,6 +84,13 @@ impl Metadata {
         true
     }
 
+    /// Writes an entry that a moderator could have written.
+    pub(crate) fn preset(&mut self, key: &str, value: &Value) {
+        if !SERVER_KEYS.contains(&key) && self.has_room_for(key, value) {
+            self.set(key, value.clone());
+        }
+    }
+
     pub(crate) fn set_start_muted(&mut self, muted: StartMuted) -> bool {
         let value = if muted == StartMuted::default() && !self.entries.contains_key("startMuted") {
             Value::Null

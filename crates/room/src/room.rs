@@ -1,16 +1,18 @@
 use crate::address::{FOCUS, RoomNames};
 use crate::common::{Moderators, Turn};
 use crate::event::RoomEvent;
+use crate::history::History;
 use crate::meeting::{Action, Error};
-use crate::message::History;
 use crate::moderation::AvModeration;
 use crate::occupant::Occupant;
 use crate::polls::Polls;
+use crate::preset::Preset;
 use crate::roles::Appointment;
 use althing_model::{EndpointId, Entropy, Identity, MediaKinds, Now, Origin, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a meeting is told when it is made.
@@ -36,6 +38,10 @@ pub struct Settings {
     pub moderators: Moderators,
     /// The room opens for guests only once somebody with a token has come.
     pub hosts_only: bool,
+    /// Nobody asks to be let in from the lobby without a name.
+    pub name_required: bool,
+    /// What the room begins with.
+    pub preset: Preset,
 }
 
 /// Who sent a stanza.
@@ -49,6 +55,20 @@ pub struct Sender {
     pub origin: Origin,
     /// Who it is by its token; nobody in particular without one.
     pub identity: Option<Arc<Identity>>,
+    /// Where it comes from.
+    pub network: Network,
+}
+
+/// The network of a client: its IPv4 address, or the upper 64 bits of its IPv6 address. Personal
+/// data, so not printed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Network(pub IpAddr);
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Network(…)")
+    }
 }
 
 /// What one room wants done.

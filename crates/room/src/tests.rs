@@ -1,13 +1,16 @@
 //! The meeting from outside: stanzas in, stanzas out. What its modules share is here.
 
+mod breakouts;
 mod chat;
+mod end;
+mod moderation;
 mod presence;
 mod requests;
 mod roles;
 mod settings;
 
 use crate::{
-    Action, Input, LeaveReason, Meeting, Moderators, Output, Place, RoomEvent, RoomNames, Sender, Settings,
+    Action, Input, LeaveReason, Meeting, Moderators, Network, Output, Place, Preset, RoomEvent, RoomNames, Sender, Settings,
 };
 use althing_model::{
     EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Role, SeededEntropy, SessionId,
@@ -47,6 +50,8 @@ fn settings() -> Settings {
         lobby: Jid::parse("my%20room@lobby.meet.jitsi").unwrap(),
         moderators: Moderators::First,
         hosts_only: false,
+        name_required: false,
+        preset: Preset::default(),
     }
 }
 
@@ -66,6 +71,7 @@ fn sender(number: u64) -> Sender {
             authority: "meet.example".into(),
         },
         identity: None,
+        network: Network([192, 0, 2, 1].into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reading half of a bound session: frames in, stanzas to whoever they are for.
 
-use crate::addresses::Visit;
+use crate::addresses::{Visit, network};
 use crate::bucket::Bucket;
 use crate::clock::OsEntropy;
 use crate::directory::{self, RoomHandle, RoomKey, Target};
@@ -11,7 +11,7 @@ use crate::sessions::{Managed, Outbox, Outgoing};
 use crate::wire::{Ending, Incoming, Source};
 use crate::{Settings, Shared, services};
 use althing_model::{ClientInfo, Identity, SessionId};
-use althing_room::{Component, Sender};
+use althing_room::{Component, Network, Sender};
 use althing_xmpp::framing::StreamCondition;
 use althing_xmpp::session::{CloseReason, Output, Session};
 use althing_xmpp::sm::{self, Ask};
@@ -340,7 +340,12 @@ impl Reader {
             Target::Lobby(key) => self.for_room(RoomName::Lobby(key), stanza, visit).await,
             Target::Breakout(id) => self.for_room(RoomName::Breakout(id), stanza, visit).await,
             Target::Component(component) => self.for_component(component, stanza).await,
-            Target::RoomService => self.answer_request(&stanza, services::room_service_iq),
+            Target::RoomService => {
+                let name_required = self.shared.settings.name_required;
+                self.answer_request(&stanza, |stanza| {
+                    services::room_service_iq(stanza, domain, name_required)
+                });
+            }
             Target::Other if to.node().is_none() && to.domain() == domain => {
                 self.for_domain(stanza).await;
             }
@@ -365,8 +370,10 @@ impl Reader {
     async fn for_domain(&mut self, stanza: Element) {
         match Kind::of(&stanza) {
             Some(Kind::Iq) => {
-                let domain = self.shared.settings.domain.clone();
-                self.answer_request(&stanza, |stanza| services::domain_iq(stanza, &domain));
+                let settings = &self.shared.settings;
+                self.answer_request(&stanza, |stanza| {
+                    services::domain_iq(stanza, &settings.domain, settings.name_required)
+                });
             }
             Some(Kind::Presence) if stanza.attr("type") == Some("unavailable") => {
                 let status = stanza.child("status", ns::CLIENT).map(Element::text);
@@ -438,6 +445,7 @@ impl Reader {
             jid: self.jid.clone(),
             origin: self.info.origin.clone(),
             identity: self.identity.clone(),
+            network: Network(network(self.info.address)),
         }
     }
 

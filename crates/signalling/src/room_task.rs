@@ -79,8 +79,14 @@ pub(crate) fn spawn(
             let ended = AssertUnwindSafe(task.run(&key)).catch_unwind().await;
             shared.directory.remove(&key, &handle);
             let conferences = std::mem::take(&mut *lock(&conferences));
-            for conference in &conferences {
-                shared.directory.remove_conference(conference);
+            for conference in conferences {
+                shared.directory.remove_conference(&conference);
+                // Its focus is gone with the task, and nobody else would take its endpoints away.
+                let expire = BridgeRequest::ExpireConference { conference };
+                shared.bus.publish(
+                    &althing_control::bridge_subject(&shared.settings.bridge),
+                    althing_control::encode(&expire).into(),
+                );
             }
             if ended.is_err() {
                 // One meeting's fault ends that one: its clients are let go and join anew.
@@ -92,14 +98,6 @@ pub(crate) fn spawn(
                     .occupants
                     .dec_by(numbers.len().try_into().unwrap_or(0));
                 shared.sessions.abandon(numbers.into_iter());
-                // The focuses are gone too: nobody else would take their endpoints away.
-                for conference in conferences {
-                    let expire = BridgeRequest::ExpireConference { conference };
-                    shared.bus.publish(
-                        &althing_control::bridge_subject(&shared.settings.bridge),
-                        althing_control::encode(&expire).into(),
-                    );
-                }
             } else {
                 tracing::info!("room ended");
             }
@@ -125,6 +123,8 @@ fn meeting_settings(shared: &Shared, key: &RoomKey) -> althing_room::Settings {
         domain: settings.domain.clone(),
         moderators: settings.moderators,
         hosts_only: settings.hosts_only,
+        name_required: settings.name_required,
+        preset: althing_room::Preset::default(),
     }
 }
 
@@ -492,6 +492,7 @@ mod tests {
                     authority: "door.example".into(),
                 },
                 identity: None,
+                network: althing_room::Network([192, 0, 2, 1].into()),
             },
             stanza,
         })

@@ -8,6 +8,15 @@ use althing_xmpp::stanza::{
 };
 use althing_xmpp::{Element, Jid, ns};
 
+/// As what clients know the lobbies' service.
+const LOBBY_KIND: &str = "lobbyrooms";
+/// Feature: who knocks has to say a name.
+const NAME_REQUIRED: &str = "http://jitsi.org/protocol/lobbyrooms#displayname_required";
+
+fn lobby_address(domain: &str) -> String {
+    format!("lobby.{domain}")
+}
+
 /// A readable conference request (protocol 1 §12.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConferenceRequest {
@@ -60,11 +69,7 @@ pub(crate) fn conference_refused(request: &Element, why: NoRoom) -> Element {
             ErrorType::Auth,
             "the meeting waits for its host",
         ),
-        NoRoom::Unknown => (
-            Condition::ItemNotFound,
-            ErrorType::Cancel,
-            "no such room",
-        ),
+        NoRoom::Unknown => (Condition::ItemNotFound, ErrorType::Cancel, "no such room"),
     };
     error_reply(request, condition, kind, Some(text), None)
 }
@@ -84,12 +89,12 @@ pub(crate) fn conference_ready(request: &Element, room: &str, focus: &Jid) -> El
 }
 
 /// The domain's own answer to an IQ request; anything it does not know is `service-unavailable`.
-pub(crate) fn domain_iq(stanza: &Element, domain: &str) -> Element {
+pub(crate) fn domain_iq(stanza: &Element, domain: &str, name_required: bool) -> Element {
     let get = IqType::of(stanza) == Some(IqType::Get);
     match payload(stanza) {
         Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
         Some(p) if get && p.is("query", ns::DISCO_INFO) && p.attr("node").is_none() => {
-            result_reply(stanza).with_child(domain_information(domain))
+            result_reply(stanza).with_child(domain_information(domain, name_required))
         }
         Some(p) if get && p.is("query", ns::DISCO_ITEMS) => {
             result_reply(stanza).with_child(Element::new("query", ns::DISCO_ITEMS))
@@ -108,19 +113,23 @@ fn is_external_services(element: &Element) -> bool {
 }
 
 /// Identities are only those of components that are there: clients switch features on by them.
-fn domain_information(domain: &str) -> Element {
+fn domain_information(domain: &str, name_required: bool) -> Element {
     let mut query = Element::new("query", ns::DISCO_INFO).with_child(
         Element::new("identity", ns::DISCO_INFO)
             .with_attr("category", "server")
             .with_attr("type", "im")
             .with_attr("name", "Althing"),
     );
-    let lobby = ("lobbyrooms", format!("lobby.{domain}"));
+    let lobby = (LOBBY_KIND, lobby_address(domain));
     let components = Component::ALL.map(|(component, _, kind)| (kind, component.address(domain)));
     for (kind, address) in components.into_iter().chain([lobby]) {
         query.push(component_identity(kind, address));
     }
-    for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO_2] {
+    let names = name_required.then_some(NAME_REQUIRED);
+    for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::EXTDISCO_2]
+        .into_iter()
+        .chain(names)
+    {
         query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
     }
     query
@@ -158,8 +167,8 @@ pub(crate) fn component_iq(stanza: &Element, component: Component, domain: &str)
     }
 }
 
-/// A room service's answer about itself; its rooms are not listed.
-pub(crate) fn room_service_iq(stanza: &Element) -> Element {
+/// A room service's answer about itself, or that of the lobbies' service; its rooms are not listed.
+pub(crate) fn room_service_iq(stanza: &Element, domain: &str, name_required: bool) -> Element {
     let get = IqType::of(stanza) == Some(IqType::Get);
     match payload(stanza) {
         Some(p) if get && p.is("ping", ns::PING) => result_reply(stanza),
@@ -167,13 +176,24 @@ pub(crate) fn room_service_iq(stanza: &Element) -> Element {
             result_reply(stanza).with_child(Element::new("query", ns::DISCO_ITEMS))
         }
         Some(p) if get && p.is("query", ns::DISCO_INFO) => {
-            let mut query = Element::new("query", ns::DISCO_INFO).with_child(
-                Element::new("identity", ns::DISCO_INFO)
-                    .with_attr("category", "conference")
-                    .with_attr("type", "text")
-                    .with_attr("name", "Althing rooms"),
-            );
-            for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC] {
+            let lobby = lobby_address(domain);
+            let is_lobby = stanza.attr("to") == Some(lobby.as_str());
+            let mut query = Element::new("query", ns::DISCO_INFO)
+                .with_attr_opt("node", p.attr("node"))
+                .with_child(
+                    Element::new("identity", ns::DISCO_INFO)
+                        .with_attr("category", "conference")
+                        .with_attr("type", "text")
+                        .with_attr("name", "Althing rooms"),
+                );
+            if is_lobby {
+                query.push(component_identity(LOBBY_KIND, lobby));
+            }
+            let names = (is_lobby && name_required).then_some(NAME_REQUIRED);
+            for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC]
+                .into_iter()
+                .chain(names)
+            {
                 query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
             }
             result_reply(stanza).with_child(query)
