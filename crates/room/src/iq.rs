@@ -304,6 +304,7 @@ impl Room {
             ("muc#roominfo_occupants", occupants.as_str()),
             ("muc#roominfo_meetingId", &self.meeting_id),
             ("muc#roominfo_created_timestamp", &started),
+            ("muc#roominfo_messageModerationEnabled", "1"),
         ];
         if let Some(main) = &self.breakout_of {
             // Any value means yes to clients, so main rooms are without it.

@@ -1,54 +1,113 @@
-//! Messages: to everybody, to one, and what newcomers are told of them.
+//! Messages: to everybody and to one (protocol 4 §11).
 
 use crate::address::FOCUS;
 use crate::common::Turn;
+use crate::history::{NameSource, Said};
+use crate::meeting::Action;
+use crate::occupant::Occupant;
 use crate::room::{Room, Sender};
 use althing_model::{EndpointId, SessionId};
 use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
 use althing_xmpp::{Element, Jid, ns};
-use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use serde_json::Value;
 use std::sync::Arc;
 
-/// The last messages with a body, bounded by number and bytes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct History {
-    messages: VecDeque<Remembered>,
-    bytes: usize,
+/// How long a message may be, in bytes. Everybody in the room gets it: a few very long ones would
+/// fill the queues of those who read slowly, and end their sessions.
+const MAX_BYTES: usize = 64 * 1024;
+/// How long the id of a message may be that others refer to, in bytes.
+const MAX_ID: usize = 256;
+/// How many letters the reason of a removal may have.
+const MAX_REASON: usize = 1_000;
+
+/// What only components, and the server itself, say as JSON (protocol 4 §§1.2, 25).
+const NOT_FOR_CLIENTS: [&str; 11] = [
+    "audio-translation",
+    "av_moderation",
+    "breakout_rooms",
+    "file-sharing",
+    "lobby-notify",
+    "polls",
+    "room_metadata",
+    "speakerstats",
+    "system_chat_message",
+    "time_restricted",
+    "visitors",
+];
+
+type Refused = (Condition, ErrorType, &'static str);
+
+const FOREIGN: Refused = (
+    Condition::NotAllowed,
+    ErrorType::Cancel,
+    "somebody else wrote this message",
+);
+const UNKNOWN: Refused = (
+    Condition::ItemNotFound,
+    ErrorType::Cancel,
+    "this message is not known any more",
+);
+
+/// What a group message is about.
+enum Matter<'a> {
+    /// A new subject.
+    Subject(String),
+    /// The author takes back what it wrote.
+    Retract(&'a str),
+    /// A moderator takes back what somebody wrote.
+    Moderate(&'a str, Option<String>),
+    /// The author writes otherwise what it wrote.
+    Replace(&'a str),
+    /// Reactions to a message.
+    React(&'a str),
+    /// Words.
+    Body,
+    /// What programs tell each other.
+    Other,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Remembered {
-    nick: EndpointId,
-    /// Who may retract it.
-    author: Jid,
-    id: String,
-    millis: u64,
-    display_name: Option<String>,
-    children: Vec<Element>,
-    bytes: usize,
-}
-
-impl History {
-    fn push(&mut self, message: Remembered, max_messages: usize, max_bytes: usize) {
-        self.bytes += message.bytes;
-        self.messages.push_back(message);
-        while self.messages.len() > max_messages || self.bytes > max_bytes {
-            let Some(oldest) = self.messages.pop_front() else {
-                break;
-            };
-            self.bytes -= oldest.bytes;
+impl<'a> Matter<'a> {
+    fn of(stanza: &'a Element) -> Self {
+        let referred = |name, ns| stanza.child(name, ns).and_then(|e| e.attr("id"));
+        let moderated = stanza
+            .child("apply-to", ns::FASTEN)
+            .and_then(|to| Some((to.attr("id")?, to.child("moderated", ns::MODERATE)?)));
+        if let Some((id, moderated)) = moderated {
+            let reason = moderated.child("reason", ns::MODERATE).map(Element::text);
+            return Self::Moderate(id, reason);
+        }
+        if let Some(id) = referred("retract", ns::RETRACT) {
+            return Self::Retract(id);
+        }
+        if let Some(id) = referred("replace", ns::CORRECT) {
+            return Self::Replace(id);
+        }
+        if let Some(id) = referred("reactions", ns::REACTIONS) {
+            return Self::React(id);
+        }
+        if stanza.child("body", ns::CLIENT).is_some() {
+            return Self::Body;
+        }
+        match stanza.child("subject", ns::CLIENT) {
+            Some(subject) => Self::Subject(subject.text()),
+            None => Self::Other,
         }
     }
 
-    fn retract(&mut self, id: &str, author: &Jid) {
-        let mut freed = 0;
-        self.messages.retain(|m| {
-            let hit = m.id == id && m.author == *author;
-            freed += if hit { m.bytes } else { 0 };
-            !hit
-        });
-        self.bytes -= freed;
+    /// Whether this is the element that makes it what it is.
+    fn refers_by(&self, child: &Element) -> bool {
+        let (name, ns, id) = match *self {
+            Self::Retract(id) => ("retract", ns::RETRACT, id),
+            Self::Replace(id) => ("replace", ns::CORRECT, id),
+            Self::React(id) => ("reactions", ns::REACTIONS, id),
+            Self::Moderate(..) | Self::Subject(_) | Self::Body | Self::Other => return false,
+        };
+        child.is(name, ns) && child.attr("id") == Some(id)
+    }
+
+    /// Whether people read it as something said.
+    const fn is_said(&self) -> bool {
+        matches!(self, Self::Body | Self::Replace(_) | Self::React(_))
     }
 }
 
@@ -72,8 +131,23 @@ impl Room {
             );
             return self.refuse_message(sender, stanza, refusal);
         };
+        if to.resource() == Some(FOCUS) {
+            return;
+        }
+        if stanza.to_xml().len() > MAX_BYTES {
+            let refusal = (
+                Condition::PolicyViolation,
+                ErrorType::Modify,
+                "a message has 64 KiB at most",
+            );
+            return self.refuse_message(sender, stanza, refusal);
+        }
         match (to.resource(), kind) {
-            (None, "groupchat") => self.group_chat(turn, &author, sender, stanza),
+            (None, "groupchat") => {
+                if let Err((denied, refusal)) = self.group_chat(turn, &author, stanza) {
+                    self.deny_message(denied, sender, stanza, refusal);
+                }
+            }
             (None, _) => {
                 let refusal = (
                     Condition::FeatureNotImplemented,
@@ -90,16 +164,32 @@ impl Room {
                 );
                 self.refuse_message(sender, stanza, refusal);
             }
-            (Some(FOCUS), _) => {}
-            (Some(nick), _) => self.private_message(&author, sender, nick, stanza),
+            (Some(nick), _) => {
+                if let Err((denied, refusal)) = self.private_message(&author, nick, stanza) {
+                    self.deny_message(denied, sender, stanza, refusal);
+                }
+            }
         }
+    }
+
+    fn deny_message(
+        &mut self,
+        denied: Option<Action>,
+        sender: &Sender,
+        stanza: &Element,
+        refusal: Refused,
+    ) {
+        if let Some(action) = denied {
+            self.deny(action);
+        }
+        self.refuse_message(sender, stanza, refusal);
     }
 
     fn refuse_message(
         &mut self,
         sender: &Sender,
         stanza: &Element,
-        (condition, kind, text): (Condition, ErrorType, &str),
+        (condition, kind, text): Refused,
     ) {
         let reply = error_reply(stanza, condition, kind, Some(text), None);
         self.send(&sender.session, &reply);
@@ -109,148 +199,201 @@ impl Room {
         &mut self,
         turn: &mut Turn<'_>,
         author: &EndpointId,
-        sender: &Sender,
         stanza: &Element,
-    ) {
+    ) -> Result<(), (Option<Action>, Refused)> {
         let Some(occupant) = self.occupants.get(author) else {
-            return;
+            return Ok(());
         };
-        let has_body = stanza.child("body", ns::CLIENT).is_some();
-        let subject = stanza
-            .child("subject", ns::CLIENT)
-            .filter(|_| !has_body)
-            .map(Element::text);
-        if occupant.is_visitor() {
-            let refusal = (
-                Condition::Forbidden,
-                ErrorType::Auth,
-                "visitors may not write",
-            );
-            return self.refuse_message(sender, stanza, refusal);
-        }
-        if subject.is_some() && !occupant.is_moderator() {
-            let refusal = (
-                Condition::Forbidden,
-                ErrorType::Auth,
-                "only moderators may change the subject",
-            );
-            return self.refuse_message(sender, stanza, refusal);
-        }
-        let display_name = occupant.display_name();
+        let matter = Matter::of(stanza);
+        let restricted = turn
+            .common
+            .metadata
+            .flag("permissions", "groupChatRestricted");
+        self.check_group_chat(occupant, &matter, restricted)?;
         // Each receiver would invent an id of its own, and reactions to it would find nothing.
         let id = match stanza.attr("id") {
+            Some(id) if id.len() > MAX_ID => {
+                let refused = (
+                    Condition::PolicyViolation,
+                    ErrorType::Modify,
+                    "the id of a message has 256 bytes at most",
+                );
+                return Err((None, refused));
+            }
             Some(id) => id.to_owned(),
             None => turn.entropy.token(16),
         };
-        let children: Vec<Element> = stanza
-            .children()
-            .filter(|child| {
-                let servers_own = child.is("nick", ns::NICK)
-                    || child.ns() == ns::DELAY
-                    || child.name() == "display-name";
-                !servers_own
-            })
-            .cloned()
-            .collect();
+        if let Matter::Moderate(message, reason) = matter {
+            self.moderate(author, &id, message, reason);
+            return Ok(());
+        }
+        let said = Said {
+            nick: author.clone(),
+            author: occupant.person(),
+            id,
+            millis: turn.now.unix_millis,
+            display_name: occupant.display_name(),
+            source: if occupant.identity.is_some() {
+                NameSource::Token
+            } else {
+                NameSource::Guest
+            },
+            children: relayed(stanza, &matter),
+        };
+        if said.children.is_empty() && stanza.children().next().is_some() {
+            // Nothing is left of it that a client may say.
+            return Ok(());
+        }
         let names = self.settings.names.clone();
         self.broadcast(None, |_, form| {
             let from = names.occupant_of(form, author);
-            Arc::from(message(from, &id, &children).to_xml())
+            Arc::from(message(from, &said.id, &said.children).to_xml())
         });
-        if let Some(subject) = subject {
-            self.subject = Some(subject);
-            return;
-        }
-        if let Some(retracted) = children
+        let json = said
+            .children
             .iter()
-            .find(|c| c.is("retract", ns::RETRACT))
-            .and_then(|c| c.attr("id"))
-        {
-            self.history.retract(retracted, &sender.jid.bare());
-            return;
+            .find(|c| c.is("json-message", ns::JITMEET))
+            .map(Element::text);
+        if let Some(json) = &json {
+            let metadata = &turn.common.metadata;
+            let restricted = metadata.flag("permissions", "pollCreationRestricted");
+            self.poll_in_chat(author, json, restricted);
         }
-        let storable = has_body
-            && !children
-                .iter()
-                .any(|c| c.name() == "json-message" || c.is("no-store", ns::HINTS));
-        if storable {
-            let bytes = children.iter().map(|c| c.to_xml().len()).sum();
-            let remembered = Remembered {
-                nick: author.clone(),
-                author: sender.jid.bare(),
-                id,
-                millis: turn.now.unix_millis,
-                display_name,
-                children,
-                bytes,
-            };
-            let Self {
-                history, settings, ..
-            } = self;
-            history.push(
-                remembered,
-                settings.history_messages,
-                settings.history_bytes,
+        self.remember(matter, said, json.is_some());
+        Ok(())
+    }
+
+    fn check_group_chat(
+        &self,
+        occupant: &Occupant,
+        matter: &Matter<'_>,
+        restricted: bool,
+    ) -> Result<(), (Option<Action>, Refused)> {
+        let forbidden = |action, text| {
+            let refused = (Condition::Forbidden, ErrorType::Auth, text);
+            Err((Some(action), refused))
+        };
+        if occupant.is_visitor() {
+            return forbidden(Action::Chat, "visitors may not write");
+        }
+        if matter.is_said() && !occupant.is_allowed_unless(restricted, "send-groupchat") {
+            let refused = (
+                Condition::NotAllowed,
+                ErrorType::Cancel,
+                "you may not write to all here",
             );
+            return Err((Some(Action::Chat), refused));
         }
+        match matter {
+            Matter::Subject(_) if !occupant.is_moderator() => {
+                forbidden(Action::Subject, "only moderators may change the subject")
+            }
+            Matter::Moderate(..) if !occupant.is_moderator() => {
+                forbidden(Action::Retract, "only moderators may remove messages")
+            }
+            Matter::Moderate(id, _) if self.history.author_of(id).is_none() => Err((None, UNKNOWN)),
+            Matter::Retract(id) | Matter::Replace(id) => match self.history.author_of(id) {
+                Some(author) if *author == occupant.person() => Ok(()),
+                Some(_) => Err((Some(Action::Retract), FOREIGN)),
+                None => Err((None, UNKNOWN)),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// What newcomers will be told of it.
+    fn remember(&mut self, matter: Matter<'_>, said: Said, json: bool) {
+        let (most, bytes) = (self.settings.history_messages, self.settings.history_bytes);
+        let history = &mut self.history;
+        match matter {
+            Matter::Subject(subject) => self.subject = Some(subject),
+            Matter::Retract(id) => history.remove(id, Some(&said.author)),
+            Matter::Replace(id) => {
+                history.sign(&said.id, &said.author);
+                history.replace(id, &said, most, bytes);
+            }
+            Matter::React(id) => history.react(id, said, most, bytes),
+            Matter::Body => {
+                history.sign(&said.id, &said.author);
+                let unwanted = |c: &Element| c.is("no-store", ns::HINTS);
+                if !json && !said.children.iter().any(unwanted) {
+                    history.push(said, most, bytes);
+                }
+            }
+            Matter::Moderate(..) | Matter::Other => {}
+        }
+    }
+
+    /// A moderator's removal of a message is told by the room itself.
+    fn moderate(&mut self, by: &EndpointId, id: &str, message: &str, reason: Option<String>) {
+        let reason = reason.filter(|reason| !reason.is_empty()).map(|reason| {
+            let short: String = reason.chars().take(MAX_REASON).collect();
+            Element::new("reason", ns::MODERATE).with_text(short)
+        });
+        let names = self.settings.names.clone();
+        self.broadcast(None, |_, form| {
+            let moderated = Element::new("moderated", ns::MODERATE)
+                .with_attr("by", names.occupant_of(form, by))
+                .with_child(Element::new("retract", ns::RETRACT).with_attr("id", message))
+                .with_children(reason.clone());
+            let children = [
+                Element::new("apply-to", ns::FASTEN)
+                    .with_attr("id", message)
+                    .with_child(moderated),
+                Element::new("no-store", ns::HINTS),
+            ];
+            let from = names.bare(form).to_string();
+            Arc::from(self::message(from, id, &children).to_xml())
+        });
+        self.history.remove(message, None);
     }
 
     fn private_message(
         &mut self,
         author: &EndpointId,
-        sender: &Sender,
         nick: &str,
         stanza: &Element,
-    ) {
+    ) -> Result<(), (Option<Action>, Refused)> {
+        let Some(occupant) = self.occupants.get(author) else {
+            return Ok(());
+        };
+        let matter = Matter::of(stanza);
+        if matter.is_said()
+            && !occupant.is_allowed_unless(occupant.is_visitor(), "send-private-message")
+        {
+            let refused = (
+                Condition::NotAllowed,
+                ErrorType::Cancel,
+                "you may not write to one here",
+            );
+            return Err((Some(Action::Chat), refused));
+        }
         let Some(recipient) = self.occupants.get(nick) else {
-            let refusal = (
+            let refused = (
                 Condition::ItemNotFound,
                 ErrorType::Cancel,
                 "no such occupant",
             );
-            return self.refuse_message(sender, stanza, refusal);
+            return Err((None, refused));
         };
-        let mut message = stanza.clone();
-        message.set_attr(
-            "from",
-            self.settings.names.occupant_of(recipient.form, author),
-        );
-        message.set_attr("to", recipient.jid.to_string());
-        message.retain(|child| {
-            let servers_own = child.is("x", ns::MUC_USER) || child.ns() == ns::DELAY;
-            !servers_own
-        });
+        let mut message = Element::new("message", ns::CLIENT)
+            .with_attr("type", stanza.attr("type").unwrap_or("normal"))
+            .with_attr(
+                "from",
+                self.settings.names.occupant_of(recipient.form, author),
+            )
+            .with_attr("to", recipient.jid.to_string())
+            .with_children(relayed(stanza, &matter));
+        if let Some(id) = stanza.attr("id") {
+            message.set_attr("id", id);
+        }
+        if message.children().next().is_none() && stanza.children().next().is_some() {
+            return Ok(());
+        }
         message.push(Element::new("x", ns::MUC_USER));
         let session = recipient.session.clone();
         self.send(&session, &message);
-    }
-
-    pub(crate) fn tell_history(&mut self, session: &SessionId, form: usize) {
-        let texts: Vec<String> = self
-            .history
-            .messages
-            .iter()
-            .map(|m| {
-                let names = &self.settings.names;
-                let mut stanza = message(names.occupant_of(form, &m.nick), &m.id, &m.children);
-                if let Some(name) = &m.display_name {
-                    stanza.push(
-                        Element::new("display-name", ns::DISPLAY_NAME)
-                            .with_attr("source", "guest")
-                            .with_text(name.clone()),
-                    );
-                }
-                stanza.push(
-                    Element::new("delay", ns::DELAY)
-                        .with_attr("from", names.bare(form).to_string())
-                        .with_attr("stamp", rfc3339(m.millis)),
-                );
-                stanza.to_xml()
-            })
-            .collect();
-        for text in texts {
-            self.send_text(vec![session.clone()], text.into());
-        }
+        Ok(())
     }
 
     pub(crate) fn tell_subject(&mut self, session: &SessionId, form: usize) {
@@ -264,7 +407,43 @@ impl Room {
     }
 }
 
-fn message(from: String, id: &str, children: &[Element]) -> Element {
+/// The children of a client's message that others get. Clients go by the names of most elements
+/// whatever the namespace; and any `<subject>` is the room's new one to them.
+fn relayed(stanza: &Element, matter: &Matter<'_>) -> Vec<Element> {
+    let subject = stanza.attr("type") == Some("groupchat") && matches!(matter, Matter::Subject(_));
+    stanza
+        .children()
+        .filter(|child| match child.name() {
+            "nick" | "delay" | "display-name" | "x" | "error" | "settings-error" => false,
+            "subject" => subject && child.ns() == ns::CLIENT,
+            // Without a `<moderated>` that was acted upon, nothing a client may say.
+            "apply-to" | "moderated" => false,
+            // What was not looked at when deciding who may say it.
+            "retract" | "replace" | "reactions" => matter.refers_by(child),
+            "json-message" => is_for_clients(&child.text()),
+            _ => true,
+        })
+        .cloned()
+        .collect()
+}
+
+/// Whether a JSON message is an object of a type that clients may send.
+fn is_for_clients(text: &str) -> bool {
+    // Clients undo these before they read it.
+    let text = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&");
+    let Ok(Value::Object(object)) = serde_json::from_str(&text) else {
+        return false;
+    };
+    let kind = object.get("type").and_then(Value::as_str);
+    kind.is_some_and(|kind| !NOT_FOR_CLIENTS.contains(&kind))
+}
+
+pub(crate) fn message(from: String, id: &str, children: &[Element]) -> Element {
     let mut message = Element::new("message", ns::CLIENT)
         .with_attr("type", "groupchat")
         .with_attr("from", from)
@@ -273,45 +452,4 @@ fn message(from: String, id: &str, children: &[Element]) -> Element {
         message.push(child.clone());
     }
     message
-}
-
-/// `2026-01-01T10:00:00Z` (XEP-0082), proleptic Gregorian.
-fn rfc3339(millis: u64) -> String {
-    let seconds = millis / 1000;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days since 0000-03-01, so that the leap day is the last of its year.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest % 3600 / 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rfc3339;
-
-    #[test]
-    fn stamps_are_calendar_dates() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400_000, "2000-02-29T00:00:00Z"),
-            (951_868_799_999, "2000-02-29T23:59:59Z"),
-            (1_767_225_600_000, "2026-01-01T00:00:00Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(millis), text);
-        }
-    }
 }
