@@ -1,6 +1,13 @@
 // What a page really receives, read from WebRTC statistics and from the video elements.
 import { expect, type BrowserContext, type Page } from '@playwright/test';
 
+declare global {
+  interface Window {
+    /** Every peer connection the page has made, see `watchConnections`. */
+    readonly __connections: RTCPeerConnection[];
+  }
+}
+
 /** Remembers every RTCPeerConnection a page makes, so that a test can read its statistics. */
 export async function watchConnections(context: BrowserContext): Promise<void> {
   await context.addInitScript(() => {
@@ -29,7 +36,7 @@ export interface Inbound {
 /** The inbound streams of all live connections of a page. */
 export async function inbound(page: Page): Promise<Inbound[]> {
   return page.evaluate(async () => {
-    const list = (window as unknown as { __connections: RTCPeerConnection[] }).__connections;
+    const list = window.__connections;
     const found: Inbound[] = [];
     for (const connection of list) {
       if (connection.connectionState === 'closed') continue;

@@ -16,6 +16,8 @@ export interface Server {
   url: string;
   /** The admin listener. */
   admin: string;
+  /** The UDP port of the media. */
+  mediaPort: number;
   /** Resident memory, in kB. */
   residentKb(): Promise<number>;
   pid: number;
@@ -54,6 +56,7 @@ export async function startServer(extra: string[] = [], http = nextPort++): Prom
   return {
     url,
     admin: `http://127.0.0.1:${admin}`,
+    mediaPort: media,
     pid: child.pid ?? 0,
     log: () => output,
     async residentKb() {
