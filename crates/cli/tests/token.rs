@@ -1,10 +1,16 @@
 //! Tokens from the command line: made, checked at the configuration, and taken over from others.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod program;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use program::Program;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 fn althing(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_althing"))
@@ -192,4 +198,74 @@ fn an_env_file_that_is_none_is_told_by_its_line() {
     assert!(!done);
     assert!(err.contains(".env:2: this quote is not closed"), "{err}");
     assert!(!directory.path().join("althing.toml").exists());
+}
+
+/// What the door says to a login, with this behind the URL of the WebSocket.
+async fn login(program: &Program, query: &str) -> String {
+    let mut url = program.url.join("xmpp-websocket").unwrap();
+    url.set_scheme("ws").unwrap();
+    let mut request = format!("{url}?{query}").into_client_request().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", "xmpp".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    for frame in [
+        "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='meet.jitsi' version='1.0'/>",
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>",
+    ] {
+        socket.send(Message::text(frame)).await.unwrap();
+    }
+    while let Some(frame) = socket.next().await {
+        if let Message::Text(text) = frame.unwrap()
+            && (text.starts_with("<success") || text.starts_with("<failure"))
+        {
+            return text.to_string();
+        }
+    }
+    panic!("the door said nothing");
+}
+
+#[tokio::test]
+async fn serve_lets_in_whoever_has_a_token_that_holds() {
+    let directory = with_files(&[
+        ("secret", "0123456789abcdef0123456789abcdef"),
+        ("a.toml", "[auth]\nsecret_file = \"secret\"\n"),
+        (
+            "other.toml",
+            "[auth]\nsecret = \"another secret, of somebody else\"\n",
+        ),
+    ]);
+    let token = |config: &str| {
+        let arguments = ["token", "--config", config, "--room", "a", "--name", "Ada"];
+        said(&althing(directory.path(), &arguments))
+            .0
+            .trim_end()
+            .to_owned()
+    };
+    let secret = directory.path().join("secret");
+    let program = Program::start_with(&[
+        "--auth-secret-file",
+        secret.to_str().unwrap(),
+        "--auth-guests",
+        "false",
+    ]);
+    let refusal = |text: &str| {
+        format!(
+            "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-allowed/><text>{text}</text></failure>"
+        )
+    };
+    let good = token("a.toml");
+    for (query, answer) in [
+        ("room=a".to_owned(), refusal("token required")),
+        ("room=a&token=x".to_owned(), refusal("bad token format")),
+        (
+            format!("room=a&token={}", token("other.toml")),
+            refusal("Invalid token"),
+        ),
+    ] {
+        let said = login(&program, &query).await.replace('"', "'");
+        assert_eq!(said, answer, "{query}");
+    }
+    let said = login(&program, &format!("room=a&token={good}")).await;
+    assert!(said.starts_with("<success"), "{said}");
 }

@@ -222,10 +222,25 @@ impl Work {
                      \"everyone\"",
                 );
             }
-            for name in self.token_variables() {
-                self.refuse(&name, "ENABLE_AUTH is off");
+            let further = [
+                "AUTH_TYPE",
+                "ENABLE_GUESTS",
+                "JWT_ALLOW_EMPTY",
+                "TOKEN_AUTH_URL",
+            ];
+            let further = further.map(str::to_owned).into_iter();
+            for name in self.token_variables().into_iter().chain(further) {
+                if self.values.contains_key(&name) {
+                    self.refuse(&name, "ENABLE_AUTH is off");
+                }
             }
             return;
+        }
+        if auto_owner.is_some() {
+            self.refuse(
+                "ENABLE_AUTO_OWNER",
+                "hosts log in, and are moderators by that",
+            );
         }
         let kind = self
             .take("AUTH_TYPE")
@@ -308,6 +323,12 @@ impl Work {
     fn keys(&mut self) {
         let sign_type = self.take("JWT_SIGN_TYPE");
         let signs = |family: &str| sign_type.clone().filter(|name| name.starts_with(family));
+        if signs("HS").is_none()
+            && sign_type.is_some()
+            && !self.values.contains_key("JWT_ASAP_KEYSERVER")
+        {
+            self.refuse("JWT_SIGN_TYPE", "there is no key of that kind");
+        }
         if let Some(secret) = self.take("JWT_APP_SECRET") {
             match signs("HS").filter(|name| name != "HS256") {
                 None => {

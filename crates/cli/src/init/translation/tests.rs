@@ -119,9 +119,10 @@ fn key_servers_and_other_algorithms_are_keys_of_their_own() {
 #[test]
 fn without_login_nothing_is_asked_for() {
     let (settings, left) =
-        read("ENABLE_AUTH=0\nAUTH_TYPE=\nJWT_APP_SECRET=x\nENABLE_AUTO_OWNER=0\n");
+        read("ENABLE_AUTH=0\nAUTH_TYPE=\nENABLE_GUESTS=1\nJWT_APP_SECRET=x\nENABLE_AUTO_OWNER=0\n");
     assert_eq!(settings, Settings::default());
     assert_eq!(left["JWT_APP_SECRET"], "ENABLE_AUTH is off");
+    assert_eq!(left["ENABLE_GUESTS"], "ENABLE_AUTH is off");
     assert!(left["ENABLE_AUTO_OWNER"].contains("auth.moderators"));
 }
 
@@ -149,6 +150,11 @@ fn accounts_that_there_are_not_leave_the_door_closed() {
 
 #[test]
 fn what_cannot_be_taken_says_why_and_shows_no_secret() {
+    let (_, left) = read(
+        "ENABLE_AUTH=1\nAUTH_TYPE=jwt\nJWT_APP_SECRET=x\nJWT_SIGN_TYPE=RS256\nENABLE_AUTO_OWNER=1\n",
+    );
+    assert_eq!(left.len(), 2);
+    assert_eq!(left["JWT_SIGN_TYPE"], "there is no key of that kind");
     let translated = translated(
         "HTTP_PORT=eighty\nJVB_PORT=99999\nXMPP_DOMAIN=meet\nMAX_PARTICIPANTS=0\nLOG_LEVEL=info\n\
          DOCKER_HOST_ADDRESS=meet.example\nENABLE_AUTH=1\nAUTH_TYPE=jwt\nJWT_APP_SECRET=hidden-word\n\
