@@ -4,10 +4,9 @@
 //
 // Prints a table. With --json the last line is one JSON object of named figures: seconds and plain
 // counts. With --keep it is written to benches/results/NAME-DATE.json, with what the machine is.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { median, publish, round } from './publish.mjs';
 
 const UNITS = { ps: 1e-12, ns: 1e-9, 'µs': 1e-6, ms: 1e-3, s: 1 };
 
@@ -52,12 +51,6 @@ function parse(text) {
   return leaves;
 }
 
-function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 const words = process.argv.slice(2);
 const flags = new Set(words.filter((word) => word.startsWith('--')));
 const [name, ...files] = words.filter((word) => !word.startsWith('--'));
@@ -76,8 +69,6 @@ for (const file of files) {
 }
 if (runs.size === 0) throw new Error('no figures in what the benchmarks printed');
 
-/** Four digits are more than can be trusted. */
-const round = (value) => Number(value.toPrecision(4));
 const figures = {};
 const table = [];
 for (const [key, leaves] of runs) {
@@ -99,26 +90,4 @@ for (const row of [titles, ...table]) {
   console.log(row.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join('  '));
 }
 
-if (flags.has('--keep')) {
-  const git = (...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();
-  const date = new Date().toISOString().slice(0, 10);
-  const kept = {
-    name,
-    date,
-    commit: git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', 'crates', 'Cargo.lock') ? ' and changes' : ''),
-    machine: {
-      cpu: cpus()[0].model,
-      cpus: cpus().length,
-      kernel: release(),
-      rustc: execFileSync('rustc', ['--version'], { encoding: 'utf8' }).trim(),
-      load_average: loadavg().map((load) => round(load)),
-    },
-    runs: runs.get(runs.keys().next().value).length,
-    figures,
-  };
-  mkdirSync('benches/results', { recursive: true });
-  const file = `benches/results/${name}-${date}.json`;
-  writeFileSync(file, `${JSON.stringify(kept, null, 2)}\n`);
-  console.error(`kept in ${file}`);
-}
-if (flags.has('--json')) console.log(JSON.stringify(figures));
+publish(name, figures, runs.get(runs.keys().next().value).length, flags);
