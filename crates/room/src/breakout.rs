@@ -372,7 +372,7 @@ impl Meeting {
             RoomEvent::OccupantLeft { .. } | RoomEvent::RoleChanged { .. } => {
                 self.lists_changed(now);
             }
-            RoomEvent::PresenceChanged { .. } | RoomEvent::ForwardedChanged { .. } => {}
+            _ => {}
         }
     }
 
