@@ -155,12 +155,7 @@ impl Meeting {
 
     /// Newcomers start muted while their microphones are moderated, as they did before once they
     /// are not.
-    fn start_muted_with_moderation(
-        &mut self,
-        now: Now,
-        medium: Medium,
-        entropy: &mut dyn Entropy,
-    ) {
+    fn start_muted_with_moderation(&mut self, now: Now, medium: Medium, entropy: &mut dyn Entropy) {
         let mut muted = self.common.metadata.start_muted();
         let flag = match medium {
             Medium::Audio => &mut muted.audio,
@@ -211,10 +206,13 @@ impl Room {
         }
         moderated.actor = on.then(|| actor.clone());
         moderated.approved = if on { moderators } else { Vec::new() };
-        self.tell_form(|_| true, |room, form| {
-            let actor = room.settings.names.occupant_of(form, actor);
-            json!({ "enabled": on, "actor": actor, "mediaType": medium.as_str() })
-        });
+        self.tell_form(
+            |_| true,
+            |room, form| {
+                let actor = room.settings.names.occupant_of(form, actor);
+                json!({ "enabled": on, "actor": actor, "mediaType": medium.as_str() })
+            },
+        );
         if on {
             self.tell_approved(medium, None, false);
             self.mute_all(medium, actor);
@@ -258,13 +256,16 @@ impl Room {
             self.tell_approved(medium, None, false);
         }
         // While nothing is moderated it is an invitation to speak, and says from whom.
-        self.tell_form(|o| o.id == *id, |room, form| {
-            let mut json = json!({ "approved": true, "mediaType": medium.as_str() });
-            if !on {
-                json["from"] = room.settings.names.occupant_of(form, actor).into();
-            }
-            json
-        });
+        self.tell_form(
+            |o| o.id == *id,
+            |room, form| {
+                let mut json = json!({ "approved": true, "mediaType": medium.as_str() });
+                if !on {
+                    json["from"] = room.settings.names.occupant_of(form, actor).into();
+                }
+                json
+            },
+        );
         self.forward_anew();
     }
 
@@ -313,10 +314,13 @@ impl Room {
             let Some(actor) = self.moderation.of(medium).actor.clone() else {
                 continue;
             };
-            self.tell_form(|o| o.id == *id, |room, form| {
-                let actor = room.settings.names.occupant_of(form, &actor);
-                json!({ "enabled": true, "actor": actor, "mediaType": medium.as_str() })
-            });
+            self.tell_form(
+                |o| o.id == *id,
+                |room, form| {
+                    let actor = room.settings.names.occupant_of(form, &actor);
+                    json!({ "enabled": true, "actor": actor, "mediaType": medium.as_str() })
+                },
+            );
             if moderator {
                 self.tell_approved(medium, Some(id), false);
             }
@@ -386,7 +390,9 @@ impl Room {
             let mut json = write(self, form);
             json["type"] = "av_moderation".into();
             json["room"] = self.settings.names.bare(form).to_string().into();
-            let text: Arc<str> = crate::component::message(&from, &json, None).to_xml().into();
+            let text: Arc<str> = crate::component::message(&from, &json, None)
+                .to_xml()
+                .into();
             self.send_text(to, text);
         }
     }
