@@ -104,7 +104,6 @@ pub struct Auth {
     pub login_url: Option<String>,
     /// What a token has to say.
     pub token: TokenRules,
-    /// The keys that tokens are signed with, in the order to try and to sign with; those of
     /// The shared secret of `auth.secret` or `auth.secret_file`: a key before all others.
     pub secret: Option<AuthKeySource>,
     /// The keys that tokens are signed with, in the order to try and to sign with.
