@@ -278,6 +278,11 @@ impl Focus {
             }
             RoomEvent::ForwardedChanged { id, forwarded } => self.forwarded_changed(&id, forwarded),
             RoomEvent::OccupantLeft { id, .. } => self.left(at, &id),
+            RoomEvent::LockChanged { .. }
+            | RoomEvent::LobbyChanged { .. }
+            | RoomEvent::LobbyKnock { .. }
+            | RoomEvent::LobbyAdmitted { .. }
+            | RoomEvent::LobbyDenied { .. } => {}
         }
     }
 

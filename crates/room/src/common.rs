@@ -202,11 +202,20 @@ impl Common {
     }
 
     /// Makes somebody a member who has no better standing of its own.
-    pub(crate) fn give_membership(&mut self, person: Person) {
-        let given = self.standings.get(&person).map(|given| given.affiliation);
-        if given.is_none_or(|given| given == Affiliation::None) {
-            self.give(person, Affiliation::Member);
+    pub(crate) fn give_membership(&mut self, person: Person, identity: Option<&Identity>) {
+        let standing = match self.standing(&person, identity) {
+            Affiliation::None => Affiliation::Member,
+            // What it has by policy alone is given to it, or it would have to ask once more.
+            standing => standing,
+        };
+        if !self.is_given(&person, standing) {
+            self.give(person, standing);
         }
+    }
+
+    fn is_given(&self, person: &Person, affiliation: Affiliation) -> bool {
+        let given = self.standings.get(person);
+        given.is_some_and(|given| given.affiliation == affiliation)
     }
 
     pub(crate) fn was_admitted(&self, person: &Person) -> bool {

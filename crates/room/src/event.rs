@@ -1,3 +1,4 @@
+use crate::metadata::StartMuted;
 use althing_model::{EndpointId, Identity, MediaKinds, Origin, Role, SessionId};
 use althing_xmpp::Jid;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,47 @@ pub enum RoomEvent {
         /// What is forwarded from now on.
         forwarded: MediaKinds,
     },
+    /// A moderator set or took away the password.
+    LockChanged {
+        /// Which moderator.
+        by: EndpointId,
+        /// Whether there is one from now on.
+        locked: bool,
+    },
+    /// A moderator switched the lobby.
+    LobbyChanged {
+        /// Which moderator.
+        by: EndpointId,
+        /// Whether newcomers wait there from now on.
+        open: bool,
+    },
+    /// Somebody waits in the lobby to be let in.
+    LobbyKnock {
+        /// The nickname there.
+        id: EndpointId,
+        /// The display name, if it gave one.
+        name: Option<String>,
+        /// Who it is by its token.
+        identity: Option<Arc<Identity>>,
+    },
+    /// Somebody may come in from the lobby.
+    LobbyAdmitted {
+        /// The nickname in the lobby.
+        id: EndpointId,
+        /// The display name.
+        name: Option<String>,
+        /// Which moderator let it in.
+        by: EndpointId,
+    },
+    /// Somebody was sent away from the lobby.
+    LobbyDenied {
+        /// The nickname in the lobby.
+        id: EndpointId,
+        /// The display name.
+        name: Option<String>,
+        /// Which moderator sent it away.
+        by: EndpointId,
+    },
     /// Somebody is gone; everybody has already been told.
     OccupantLeft {
         /// Who.
@@ -64,6 +106,8 @@ pub struct OccupantInfo {
     pub may_send: MediaKinds,
     /// What of that reaches others now.
     pub forwarded: MediaKinds,
+    /// What it leaves off to begin with.
+    pub start_muted: StartMuted,
     /// What its presence says.
     pub presence: PresenceFacts,
     /// Who it is by its token.

@@ -7,8 +7,9 @@
 use crate::address::RESERVED;
 use crate::claim;
 use crate::common::{Person, Turn};
+use crate::occupant::Occupant;
 use crate::room::{Network, Room, Sender};
-use althing_model::{EndpointId, SessionId};
+use althing_model::{EndpointId, Identity, SessionId};
 use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
 use althing_xmpp::{Element, ns};
 use serde::{Deserialize, Serialize};
@@ -161,12 +162,12 @@ impl Room {
         if turn.common.passes(&person, identity) {
             return Ok(());
         }
-        if turn.common.members_only && self.settings.name_required && !has_name(stanza) {
+        if turn.common.members_only && self.settings.name_required && !has_name(stanza, identity) {
             return Err(Refusal::NameRequired);
         }
         if said_password(turn, sender, stanza)? {
             if turn.common.members_only {
-                turn.common.give_membership(person);
+                turn.common.give_membership(person, identity);
             }
             return Ok(());
         }
@@ -220,10 +221,10 @@ fn said_password(
 }
 
 /// Whether a presence names somebody.
-pub(crate) fn has_name(stanza: &Element) -> bool {
-    stanza
-        .child("nick", ns::NICK)
-        .is_some_and(|nick| !nick.text().trim().is_empty())
+pub(crate) fn has_name(stanza: &Element, identity: Option<&Identity>) -> bool {
+    let said = stanza.child("nick", ns::NICK).map(Element::text);
+    let name = Occupant::fixed_name(identity).map(str::to_owned).or(said);
+    name.is_some_and(|name| !name.trim().is_empty())
 }
 
 /// How many sources of wrong passwords are remembered; beyond it the one that failed the longest ago

@@ -289,12 +289,13 @@ impl Room {
         );
         for feature in [
             ns::MUC,
-            "muc_unsecured",
-            "muc_open",
             "muc_nonanonymous",
             "muc_hidden",
             "muc_temporary",
-        ] {
+        ]
+        .into_iter()
+        .chain(self.lock_features(turn.common))
+        {
             query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
         }
         let started = self.started_millis.unwrap_or(self.created_millis);
@@ -306,6 +307,9 @@ impl Room {
             ("muc#roominfo_created_timestamp", &started),
             ("muc#roominfo_messageModerationEnabled", "1"),
         ];
+        if turn.common.members_only && self.breakout_of.is_none() {
+            fields.push(("muc#roominfo_lobbyroom", self.settings.lobby.as_str()));
+        }
         if let Some(main) = &self.breakout_of {
             // Any value means yes to clients, so main rooms are without it.
             fields.push(("muc#roominfo_isbreakout", "1"));

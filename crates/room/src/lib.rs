@@ -16,6 +16,7 @@
 
 mod address;
 mod admin;
+mod admission;
 mod breakout;
 mod claim;
 mod common;

@@ -619,7 +619,11 @@ impl Meeting {
             ));
         };
         match target {
+            Target::Room(..) if self.lobby_invitation(now, sender, &to, &stanza, entropy) => {}
             Target::Room(place, form) => {
+                if place == Place::Main && self.awaits_host(sender, &stanza) {
+                    return Ok(());
+                }
                 if !self.before_stanza(now, &place, sender, &stanza, entropy) {
                     return Ok(());
                 }
@@ -733,7 +737,9 @@ impl Meeting {
         if !self.focuses.is_empty() {
             return;
         }
-        if !self.breakouts.used() {
+        if self.awaits_first_host() {
+            // Who waits in the lobby goes on waiting.
+        } else if !self.breakouts.used() {
             self.finish();
         } else {
             // People on their way from one room to another are in none for a moment.
@@ -755,9 +761,16 @@ impl Meeting {
 
     /// The meeting is over.
     pub(crate) fn finish(&mut self) {
+        self.lobby_close("The meeting has ended.", None);
         self.ended = true;
         self.end_at = None;
         self.outputs.push_back(Output::End);
+    }
+
+    /// The session by which somebody is in a room.
+    #[must_use]
+    pub fn session_of(&self, place: &Place, id: &EndpointId) -> Option<&SessionId> {
+        self.room(place)?.occupants.get(id).map(|o| &o.session)
     }
 
     /// Which room a session is in, and as whom.

@@ -6,7 +6,7 @@ use crate::directory::{RoomHandle, RoomKey};
 use crate::metrics::Held;
 use crate::{Shared, services};
 use althing_bus::BusError;
-use althing_control::{BridgeEvent, BridgeReply, BridgeRequest};
+use althing_control::{BridgeEvent, BridgeReply, BridgeRequest, EndpointState};
 use althing_focus::{BridgeFailure, Focus};
 use althing_model::{ConferenceId, Entropy as _, MediaKinds, NodeId, SessionId};
 use althing_room::{Meeting, Outcome, Place, RoomEvent};
@@ -21,6 +21,10 @@ use tracing::Instrument;
 
 /// How long a bridge may take to answer. The client gives up on its own request after 10 s.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(4);
+/// How long somebody may be away whose media are gone as well.
+const SILENT_PATIENCE: Duration = Duration::from_secs(30);
+/// How often those are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What a meeting's task is told.
 #[derive(Debug)]
@@ -73,6 +77,7 @@ pub(crate) fn spawn(
                 requests: FuturesUnordered::new(),
                 members: Arc::clone(&members),
                 conferences: Arc::clone(&conferences),
+                silent: BTreeSet::new(),
                 ended: false,
             };
             tracing::info!("room made");
@@ -152,6 +157,8 @@ struct RoomTask {
     requests: FuturesUnordered<BoxFuture<'static, BridgeAnswer>>,
     members: Members,
     conferences: Conferences,
+    /// Sessions whose media are gone.
+    silent: BTreeSet<SessionId>,
     ended: bool,
 }
 
@@ -159,6 +166,8 @@ enum Wake {
     Input(Option<RoomInput>),
     Answer(BridgeAnswer),
     Timer,
+    /// Somebody is without media: look whether it is away as well.
+    Look,
     Stop,
 }
 
@@ -175,6 +184,7 @@ impl RoomTask {
                     }
                 }
                 Wake::Timer => self.timer(),
+                Wake::Look => self.expire_silent(),
                 Wake::Input(None) | Wake::Stop => break,
             }
             self.pump();
@@ -211,10 +221,17 @@ impl RoomTask {
                 None => std::future::pending().await,
             }
         };
+        let look = async {
+            if self.silent.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
         tokio::select! {
             () = self.shared.stop_rooms.cancelled() => Wake::Stop,
             Some(answer) = self.requests.next() => Wake::Answer(answer),
             () = timer => Wake::Timer,
+            () = look => Wake::Look,
             input = self.inputs.recv() => Wake::Input(input),
         }
     }
@@ -243,12 +260,40 @@ impl RoomTask {
                     .find(|(_, held)| held.conference == *conference)
                     .map(|(place, _)| place.clone());
                 if let Some(place) = place {
+                    self.note_media(&place, &event);
                     self.focus_input(&place, althing_focus::Input::BridgeEvent(event));
                 }
             }
             RoomInput::Room(input) => self.room_input(input),
             #[cfg(test)]
             RoomInput::Fault => panic!("a fault made for a test"),
+        }
+    }
+
+    /// Remembers whose media are gone, and forgets it when they are back.
+    fn note_media(&mut self, place: &Place, event: &BridgeEvent) {
+        let BridgeEvent::EndpointState {
+            endpoint, state, ..
+        } = event;
+        let Some(session) = self.meeting.session_of(place, endpoint).cloned() else {
+            return;
+        };
+        match state {
+            EndpointState::Connected => self.silent.remove(&session),
+            EndpointState::Failed | EndpointState::Expired => self.silent.insert(session),
+        };
+    }
+
+    /// Who has been away for half a minute, and whose media are gone as well, does not come back
+    /// (its session alone would be waited for twice as long).
+    fn expire_silent(&mut self) {
+        let now = clock::now().monotonic;
+        let sessions = &self.shared.sessions;
+        for session in &self.silent {
+            let away = sessions.hibernating_since(session.number);
+            if away.is_some_and(|since| now.saturating_duration_since(since) >= SILENT_PATIENCE) {
+                sessions.expire(session.number);
+            }
         }
     }
 
@@ -366,7 +411,7 @@ impl RoomTask {
         self.focuses.insert(place.clone(), held);
     }
 
-    fn count(&self, event: &RoomEvent) {
+    fn count(&mut self, event: &RoomEvent) {
         match event {
             RoomEvent::OccupantJoined(info) => {
                 lock(&self.members).insert(info.session.clone());
@@ -375,12 +420,18 @@ impl RoomTask {
             }
             RoomEvent::OccupantLeft { id, session, .. } => {
                 lock(&self.members).remove(session);
+                self.silent.remove(session);
                 self.shared.metrics.occupants.dec();
                 tracing::info!(endpoint = %id, "occupant left");
             }
             RoomEvent::PresenceChanged { .. }
             | RoomEvent::RoleChanged { .. }
-            | RoomEvent::ForwardedChanged { .. } => {}
+            | RoomEvent::ForwardedChanged { .. }
+            | RoomEvent::LockChanged { .. }
+            | RoomEvent::LobbyChanged { .. }
+            | RoomEvent::LobbyKnock { .. }
+            | RoomEvent::LobbyAdmitted { .. }
+            | RoomEvent::LobbyDenied { .. } => {}
         }
     }
 
