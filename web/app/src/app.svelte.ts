@@ -14,8 +14,9 @@ import type {
 } from '@althing/core'
 import { t } from './i18n/index.ts'
 import { calm, isShown, nextBar, SLEPT_MS, type Bar } from './machines/reconnect.ts'
-import { nextScreen, start, type Screen, type ScreenEvent } from './machines/screen.ts'
+import { keepsPreview, nextScreen, start, type Screen, type ScreenEvent } from './machines/screen.ts'
 import { healthAtStart, nextHealth, type DeviceHealth } from './machines/trouble.ts'
+import { playChime } from './media/chime.ts'
 import { keepAwake } from './media/wakelock.ts'
 import { barText } from './meeting/bartext.ts'
 import { Announcer } from './meeting/announcer.svelte.ts'
@@ -23,6 +24,7 @@ import { Meeting } from './meeting/meeting.svelte.ts'
 import { Notices } from './meeting/notices.svelte.ts'
 import { linkOptions, pathOf, placeOf, serverFor, type LinkOptions, type PageConfig, type Place } from './page.ts'
 import { Settings, type Theme } from './settings.svelte.ts'
+import { takeToken, type Token } from './token.ts'
 
 /** The two doors of `@althing/core`; development puts a stage set behind them. */
 export interface Core {
@@ -48,6 +50,8 @@ export class App {
   soundBlocked = $state(false)
   place: Place = $state.raw({ tenant: null, room: null })
 
+  #token: Token | null = $state.raw(null)
+
   readonly #core: Core
   #link: LinkOptions = linkOptions('')
   #localMedia: LocalMedia | null = null
@@ -59,6 +63,16 @@ export class App {
     this.#core = core
     this.config = config
     this.settings = settings
+  }
+
+  /** The name a token gives; it cannot be changed here. */
+  get tokenName(): string | null {
+    return this.#token?.name ?? null
+  }
+
+  /** What others are shown of this person. */
+  get shownName(): string {
+    return this.tokenName ?? this.settings.values.name
   }
 
   /** Reads the address and shows its screen. */
@@ -97,6 +111,10 @@ export class App {
 
   join(): void {
     this.#dispatch({ type: 'join' })
+  }
+
+  givePassword(password: string): void {
+    this.meeting?.conference.givePassword(password)
   }
 
   leave(): void {
@@ -152,7 +170,9 @@ export class App {
 
   #readAddress(reloaded: boolean): void {
     this.#endMeeting()
+    const before = this.place
     this.place = placeOf(location.pathname)
+    this.#readToken(before)
     this.#link = linkOptions(location.hash)
     const { room } = this.place
     const { name } = this.#link
@@ -167,6 +187,15 @@ export class App {
     if (this.#link.straightIn) this.join()
   }
 
+  /** Out of the address before anything else can see it; another room needs another link. */
+  #readToken(before: Place): void {
+    const given = takeToken(location)
+    if (given) {
+      this.#token = given.token.text === '' ? null : given.token
+      history.replaceState(history.state, '', given.clean)
+    } else if (before.room !== this.place.room || before.tenant !== this.place.tenant) this.#token = null
+  }
+
   #dispatch(event: ScreenEvent): void {
     const before = this.screen
     const next = nextScreen(before, event)
@@ -179,14 +208,27 @@ export class App {
     switch (next.at) {
       case 'prejoin':
         this.#endMeeting()
-        if (!this.#localMedia || before.at !== 'connecting') this.#openMedia()
+        if (!this.#localMedia || !keepsPreview(before)) this.#openMedia()
+        if (next.nameNeeded) this.announcer.urgent(t('prejoin.nameNeeded'))
         break
       case 'connecting':
         this.#startMeeting(next.room)
         break
       case 'meeting':
         if (next.back) this.#startMeeting(next.room)
-        else if (before.at === 'connecting' || before.at === 'meeting') this.#inside()
+        else {
+          if (before.at === 'lobby' || before.at === 'waithost') this.#letIn()
+          this.#inside()
+        }
+        break
+      case 'password':
+      case 'lobby':
+      case 'waithost':
+        break
+      case 'denied':
+      case 'full':
+        this.#endMeeting()
+        this.announcer.urgent(t(`asking.${next.at}.title`, { room: next.room }))
         break
       default:
         this.#endMeeting()
@@ -228,9 +270,10 @@ export class App {
   #startMeeting(room: string): void {
     this.#endMeeting()
     if (!this.#localMedia) this.#openMedia()
-    const name = this.settings.values.name.trim()
+    const name = this.shownName.trim()
+    const token = this.#token?.text
     const server = serverFor(this.config, this.place, location.origin)
-    const conference = this.#core.join({ server, room, name: name === '' ? null : name, media: this.#localMedia! })
+    const conference = this.#core.join({ server, room, name: name === '' ? null : name, token, media: this.#localMedia! })
     this.meeting = new Meeting(conference)
     const ticking = setInterval(() => this.#tick(), 1000)
     this.#stopMeeting = [
@@ -258,7 +301,13 @@ export class App {
   /** The page goes away: tell the others, but remember that a reload comes back. */
   #depart(): void {
     for (const stop of this.#stopMeeting.splice(0)) stop()
-    void this.meeting?.conference.leave()
+    void this.meeting?.conference.leave({ atOnce: true })
+  }
+
+  /** They may have been doing something else meanwhile. */
+  #letIn(): void {
+    this.announcer.urgent(t('asking.admitted'))
+    if (document.visibilityState === 'hidden') void playChime(this.media?.speakerId ?? null)
   }
 
   #inside(): void {

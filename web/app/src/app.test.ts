@@ -2,7 +2,7 @@
 import { flushSync } from 'svelte'
 import { cleanup, render, screen as page } from '@testing-library/svelte'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import type { JoinOptions } from '@althing/core'
+import type { ConnectionState, JoinOptions } from '@althing/core'
 import { App } from './app.svelte.ts'
 import AppView from './App.svelte'
 import { Settings } from './settings.svelte.ts'
@@ -124,6 +124,98 @@ describe('screens', () => {
     Reflect.deleteProperty(globalThis, 'RTCPeerConnection')
     open('/standup')
     expect(find('main')!.textContent).toContain('This browser cannot hold a meeting')
+  })
+})
+
+describe('at the door', () => {
+  const say = (state: ConnectionState) => {
+    conference.emit('connection', state)
+    flushSync()
+  }
+  const enterPassword = (text: string) => {
+    const field = find('[data-field=password]') as HTMLInputElement
+    field.value = text
+    field.dispatchEvent(new Event('input', { bubbles: true }))
+    field.form!.dispatchEvent(new Event('submit', { bubbles: true, cancelable: true }))
+    flushSync()
+  }
+  const asking = (wrong: boolean, tried: number): ConnectionState => ({ phase: 'asking', for: 'password', wrong, tried })
+
+  test('a password: wrong says so, the preview stays', () => {
+    open('/standup')
+    click('[data-action=join]')
+    say(asking(false, 0))
+    expect([shown(), document.activeElement?.textContent]).toEqual(['password', 'This room is locked'])
+    expect((find('[data-action=enter]') as HTMLButtonElement).disabled).toBe(true)
+    enterPassword('sesame')
+    enterPassword('sesame')
+    expect(conference.passwords).toEqual(['sesame'])
+    say(asking(true, 1))
+    expect(find('[role=alert]')!.textContent).toBe('Wrong password')
+    expect(find('[data-field=password]')!.getAttribute('aria-invalid')).toBe('true')
+    click('[data-action=cancel]')
+    expect([shown(), conference.left, media.disposed]).toEqual(['prejoin', true, false])
+  })
+
+  test('a lobby: waits, takes a password too, and tells when the door opens', () => {
+    const app = open('/standup')
+    click('[data-action=join]')
+    say({ phase: 'asking', for: 'lobby', since: Date.now() - 65_000, wrong: false, tried: 0 })
+    expect([shown(), find('[data-waited]')!.textContent]).toEqual(['lobby', '01:05'])
+    expect(find('[data-field=password]')).toBeNull()
+    click('[data-action=have-password]')
+    enterPassword('sesame')
+    expect(conference.passwords).toEqual(['sesame'])
+    say({ phase: 'joined' })
+    expect([shown(), app.announcer.assertive]).toEqual(['meeting', 'You were let in'])
+  })
+
+  test('not let in: asking again is offered later', () => {
+    open('/standup')
+    click('[data-action=join]')
+    say({ phase: 'asking', for: 'lobby', since: 0, wrong: false, tried: 0 })
+    say({ phase: 'failed', code: 'denied' })
+    expect([shown(), find('h1')!.textContent]).toEqual(['lobby', 'You were not let in'])
+    const again = find('[data-action=ask-again]') as HTMLButtonElement
+    expect([again.disabled, again.textContent?.trim()]).toEqual([true, 'Ask again in 30 s'])
+    expect([conference.left, media.disposed]).toEqual([true, false])
+  })
+
+  test.each([
+    ['waithost', 'The host is not here', { phase: 'asking', for: 'host', since: 0, wrong: false, tried: 0 }],
+    ['full', 'This room is full', { phase: 'failed', code: 'room-full' }]
+  ] as const)('%s has its own heading and a way back', (at, heading, state) => {
+    open('/standup')
+    click('[data-action=join]')
+    say(state)
+    expect([shown(), find('h1')!.textContent]).toEqual([at, heading])
+    click('[data-action=cancel]')
+    expect(shown()).toBe('prejoin')
+  })
+
+  test('a room that wants a name', () => {
+    open('/standup', '')
+    click('[data-action=join]')
+    say({ phase: 'failed', code: 'name-required' })
+    expect([shown(), find('[data-field=name]')!.getAttribute('aria-invalid')]).toEqual(['prejoin', 'true'])
+  })
+
+  test('a token is taken out of the address, names this person, and goes to the join', () => {
+    const claims = btoa(JSON.stringify({ context: { user: { name: 'Dr. Ana' } } }))
+    const app = open(`/standup?jwt=h.${claims}.s#config.startWithAudioMuted=true`)
+    expect([location.search, location.hash]).toEqual(['', '#config.startWithAudioMuted=true'])
+    const field = find('[data-field=name]') as HTMLInputElement
+    expect([field.value, field.readOnly]).toEqual(['Dr. Ana', true])
+    app.join()
+    expect(joined[0]).toMatchObject({ name: 'Dr. Ana', token: `h.${claims}.s` })
+    expect(app.settings.values.name).toBe('Ana')
+  })
+
+  test('a refused token is told with the reason', () => {
+    open('/standup?jwt=x')
+    click('[data-action=join]')
+    say({ phase: 'failed', code: 'not-authorized', text: 'token expired' })
+    expect(find('[data-said]')!.textContent).toBe('The server says: token expired')
   })
 })
 

@@ -20,8 +20,10 @@ export type FailureCode =
   | 'request-refused'
   /** The room asks for a password. */
   | 'password-required'
-  /** The room admits members only (lobby). */
+  /** The room admits members only, and has no lobby to wait in. */
   | 'members-only'
+  /** Somebody inside refused to let us in. */
+  | 'denied'
   /** The room refuses this person. */
   | 'forbidden'
   /** The room is full. */
@@ -54,7 +56,30 @@ export type ConnectionState =
       /** Counts from 1. */
       readonly attempt: number
     }
-  | { readonly phase: 'failed'; readonly code: FailureCode }
+  /** The room asks for a password; answer with `givePassword`. */
+  | {
+      readonly phase: 'asking'
+      readonly for: 'password'
+      /** The one that was tried last is not the one. */
+      readonly wrong: boolean
+      /** How many were given. */
+      readonly tried: number
+    }
+  /** Nothing to do but wait, for somebody inside (`lobby`) or for a host; a password may open, too. */
+  | {
+      readonly phase: 'asking'
+      readonly for: 'lobby' | 'host'
+      /** Milliseconds since the epoch. */
+      readonly since: number
+      readonly wrong: boolean
+      readonly tried: number
+    }
+  | {
+      readonly phase: 'failed'
+      readonly code: FailureCode
+      /** What the service says about it, for people; in whatever language it speaks. */
+      readonly text?: string | undefined
+    }
   | { readonly phase: 'left' }
   | {
       readonly phase: 'kicked'
@@ -291,6 +316,8 @@ export interface JoinOptions {
   readonly room: string
   readonly name?: string | null | undefined
   readonly password?: string | undefined
+  /** A signed token (JWT) that says who this is. It goes to the service and nowhere else. */
+  readonly token?: string | undefined
   /** From `createLocalMedia`; without it the conference makes its own, all off, and disposes of it. */
   readonly media?: LocalMedia | undefined
   /** Aborting is `leave()`. */
@@ -355,6 +382,13 @@ export interface Conference {
   watchLevel(who: OccupantId | 'self', listener: (level: number) => void): () => void
   /** Skip the wait between reconnect attempts. */
   reconnectNow(): void
+  /** While the room asks for one, or while waiting to be let in. */
+  givePassword(password: string): void
   /** Resolves when the service knows (at most a second later). Safe to call twice. */
-  leave(): Promise<void>
+  leave(options?: LeaveOptions): Promise<void>
+}
+
+export interface LeaveOptions {
+  /** Say farewell and wait for nobody: the page goes away. */
+  readonly atOnce?: boolean | undefined
 }

@@ -3,7 +3,8 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { type Element, parse } from 'ltx'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { nicknameOf, normaliseRoomName, roomLocalpart } from '../src/room/name.ts'
-import { JoinError, type OwnPresence, type Present, Room, type RoomExit, requestConference } from '../src/room/room.ts'
+import { JoinError, requestConference } from '../src/room/join.ts'
+import { type OwnPresence, type Present, Room, type RoomExit } from '../src/room/room.ts'
 import { XmppStream } from '../src/stream/stream.ts'
 import type { ChatMessage } from '../src/types.ts'
 import { FakeSocket, installSockets, logIn, pass, settle } from './socket.ts'
@@ -34,6 +35,7 @@ type Told =
   | ['refused', string]
   | ['subject', string | null]
   | ['startedAt', number]
+  | ['invited', string | null]
   | ['out', RoomExit]
   | ['focus', Element]
 
@@ -59,6 +61,7 @@ beforeEach(async () => {
     messageRefused: (id) => told.push(['refused', id]),
     subject: (subject) => told.push(['subject', subject]),
     startedAt: (at) => told.push(['startedAt', at]),
+    invited: (password) => told.push(['invited', password]),
     out: (how) => told.push(['out', how]),
     focusRequest: (request) => told.push(['focus', request])
   })

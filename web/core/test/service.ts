@@ -8,7 +8,7 @@ import { Meeting } from '../src/conference/meeting.ts'
 import type { ConferenceEvents, JoinOptions } from '../src/types.ts'
 import { FakeDevices } from './devices.ts'
 import { installPeers } from './peer.ts'
-import { FakeSocket, JID, LOGIN, installSockets, settle } from './socket.ts'
+import { FakeSocket, JID, LOGIN, MANAGED, installSockets, settle } from './socket.ts'
 
 export const ROOM = 'my%20room@muc.meet.example'
 export const ID = '4a1f09c2'
@@ -42,6 +42,11 @@ export class Service {
   jingle: Answer = 'result'
   /** What a join is answered: stanzas in order. */
   entry: () => readonly string[] = () => [presence('focus', item('moderator')), self()]
+  /** Whether streams can be gone on with, and whether the service still knows of the last one. */
+  managed = false
+  remembers = true
+  /** What a resumed stream has missed. */
+  missed: readonly string[] = []
   /** Whether a leaver is told so. */
   confirmsLeave = true
   /** Every stanza after a login, over all connections. */
@@ -50,6 +55,8 @@ export class Service {
   readonly attempts: number[] = []
   readonly #steps = new Map<FakeSocket, number>()
   #asked = 0
+  /** Stanzas of a stream that is managed. */
+  #taken = 0
 
   constructor() {
     FakeSocket.door = (socket) => this.#open(socket)
@@ -107,6 +114,11 @@ export class Service {
     })
   }
 
+  /** How often somebody came into the room. */
+  get joins(): number {
+    return this.presences.filter((stanza) => stanza.getChild('x', 'http://jabber.org/protocol/muc')).length
+  }
+
   /** Presences that went to the room, the join first. */
   get presences(): Element[] {
     return this.heard.filter((stanza) => stanza.is('presence') && stanza.attrs['to'] === ME)
@@ -125,15 +137,37 @@ export class Service {
     const expected = LOGIN[step]
     if (expected) {
       this.#steps.set(socket, step + 1)
-      const [start, said] = expected
+      if (frame.startsWith('<resume ')) {
+        this.#resume(frame, socket)
+        return
+      }
+      const [start, said] = this.managed && step === 2 ? MANAGED : expected
       if (!frame.startsWith(start)) throw new Error(`${start} was expected, not ${frame}`)
       for (const one of said) socket.say(one)
       return
     }
     const stanza = parse(frame)
+    if (stanza.getNS() === 'urn:xmpp:sm:3') {
+      if (stanza.is('enable')) {
+        this.#taken = 0
+        socket.say('<enabled xmlns="urn:xmpp:sm:3" id="r-77ab" resume="true" max="60"/>')
+      } else if (stanza.is('r')) socket.say(`<a xmlns="urn:xmpp:sm:3" h="${this.#taken}"/>`)
+      return
+    }
+    this.#taken++
     this.heard.push(stanza)
     if (stanza.is('iq')) this.#iq(stanza, socket)
     else if (stanza.is('presence')) this.#presence(stanza, socket)
+  }
+
+  #resume(frame: string, socket: FakeSocket): void {
+    if (!this.remembers || !frame.includes('previd="r-77ab"')) {
+      socket.say('<failed xmlns="urn:xmpp:sm:3"/>')
+      return
+    }
+    socket.say(`<resumed xmlns="urn:xmpp:sm:3" h="${this.#taken}" previd="r-77ab"/>`)
+    for (const stanza of this.missed) socket.say(stanza)
+    this.missed = []
   }
 
   #iq(stanza: Element, socket: FakeSocket): void {
@@ -151,7 +185,7 @@ export class Service {
     if (stanza.attrs['type'] === 'unavailable') {
       const confirmed = stanza.attrs['to'] === ME && this.confirmsLeave
       if (confirmed) queueMicrotask(() => socket.say(presence(ID, item('none'), 'unavailable')))
-    } else if (stanza.getChild('x', 'http://jabber.org/protocol/muc')) for (const one of this.entry()) socket.say(one)
+    } else if (stanza.attrs['to'] === ME && stanza.getChild('x', 'http://jabber.org/protocol/muc')) for (const one of this.entry()) socket.say(one)
   }
 }
 

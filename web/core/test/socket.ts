@@ -111,6 +111,12 @@ export const LOGIN: readonly (readonly [heard: string, said: readonly string[]])
   ]
 ]
 
+/** The last step before an address is bound, of a service with stream management. */
+export const MANAGED: (typeof LOGIN)[number] = [
+  '<open ',
+  [OPENED, features('<bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/><sm xmlns="urn:xmpp:sm:3"/>')]
+]
+
 /** Plays the login on a socket that is open; throws when the client says something else. */
 export async function logIn(socket: FakeSocket): Promise<void> {
   let step = 0

@@ -1,7 +1,8 @@
 import { Element } from 'ltx'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { StanzaError, el } from '../src/stanza/build.ts'
-import { StreamError, XmppStream } from '../src/stream/stream.ts'
+import { StreamError } from '../src/stream/error.ts'
+import { XmppStream } from '../src/stream/stream.ts'
 import { FakeSocket, JID, LOGIN, installSockets, logIn, pass, settle } from './socket.ts'
 
 const OPTIONS = { url: 'wss://meet.example/xmpp-websocket', domain: 'meet.example', room: 'my room' }
@@ -157,7 +158,7 @@ describe('requests', () => {
 describe('staying', () => {
   it('is lost after two pings without an answer', async () => {
     const [stream, socket] = await opened()
-    const lost = vi.fn<(condition: string | null) => void>()
+    const lost = vi.fn<(condition: string | null, resumable: boolean) => void>()
     stream.onLost = lost
     socket.say('<message xmlns="jabber:client"/>')
     await pass(10_000)
@@ -167,7 +168,7 @@ describe('staying', () => {
     await pass(5_000)
     expect(lost).not.toHaveBeenCalled()
     await pass(10_000)
-    expect(lost).toHaveBeenCalledExactlyOnceWith(null)
+    expect(lost).toHaveBeenCalledExactlyOnceWith(null, false)
     expect(socket.readyState).toBe(3)
   })
 
@@ -191,16 +192,16 @@ describe('staying', () => {
 
   it('tells a stream error by its condition, and other losses without one', async () => {
     const [first, firstSocket] = await opened()
-    const lost = vi.fn<(condition: string | null) => void>()
+    const lost = vi.fn<(condition: string | null, resumable: boolean) => void>()
     first.onLost = lost
     firstSocket.say(
       '<stream:error xmlns:stream="http://etherx.jabber.org/streams"><conflict xmlns="urn:ietf:params:xml:ns:xmpp-streams"/></stream:error>'
     )
-    expect(lost).toHaveBeenCalledExactlyOnceWith('conflict')
+    expect(lost).toHaveBeenCalledExactlyOnceWith('conflict', false)
     const [second, secondSocket] = await opened()
     second.onLost = lost
     secondSocket.drop()
-    expect(lost).toHaveBeenLastCalledWith(null)
+    expect(lost).toHaveBeenLastCalledWith(null, false)
     await settle()
     expect(lost).toHaveBeenCalledTimes(2)
   })

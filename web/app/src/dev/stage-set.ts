@@ -180,6 +180,7 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
       return () => clearInterval(timer)
     },
     reconnectNow: () => connect({ phase: 'joined' }),
+    givePassword: () => connect({ phase: 'asking', for: 'password', wrong: true, tried: 1 }),
     async leave() {
       connect({ phase: 'left' })
     }

@@ -35,6 +35,55 @@ describe('the way in', () => {
   })
 })
 
+describe('at the door', () => {
+  const door = [open, join] as const
+  const asking = (whom: 'lobby' | 'host', wrong = false) => connection({ phase: 'asking', for: whom, since: 7, wrong, tried: 0 })
+  const password = (wrong: boolean) => connection({ phase: 'asking', for: 'password', wrong, tried: 0 })
+
+  test('a password is asked for, again when it was wrong, and leads in', () => {
+    expect(after(...door, password(false))).toEqual({ at: 'password', room: 'standup', wrong: false })
+    expect(after(...door, password(false), password(true))).toEqual({ at: 'password', room: 'standup', wrong: true })
+    expect(after(...door, password(true), joined).at).toBe('meeting')
+  })
+
+  test('lobby and host are waited for', () => {
+    expect(after(...door, asking('lobby'))).toEqual({ at: 'lobby', room: 'standup', since: 7, wrong: false })
+    expect(after(...door, asking('host', true))).toEqual({ at: 'waithost', room: 'standup', since: 7, wrong: true })
+    expect(after(...door, asking('host'), joined).at).toBe('meeting')
+  })
+
+  test('refused: asking again is offered half a minute later', () => {
+    const denied = after(...door, asking('lobby'), connection({ phase: 'failed', code: 'denied' }, 1_000))
+    expect(denied).toEqual({ at: 'denied', room: 'standup', until: 31_000 })
+    expect(nextScreen(denied, join)).toEqual({ at: 'connecting', room: 'standup' })
+  })
+
+  test('full: tried again in twenty seconds', () => {
+    const full = after(...door, connection({ phase: 'failed', code: 'room-full' }, 1_000))
+    expect(full).toEqual({ at: 'full', room: 'standup', until: 21_000 })
+  })
+
+  test('going back leads to prejoin from everywhere', () => {
+    for (const event of [password(false), asking('lobby'), asking('host'), connection({ phase: 'failed', code: 'room-full' })]) {
+      expect(after(...door, event, { type: 'left', now: 0 })).toEqual({ at: 'prejoin', room: 'standup' })
+    }
+  })
+
+  test('a room that takes nobody without a name leads to prejoin, which says so', () => {
+    const failed = connection({ phase: 'failed', code: 'name-required' })
+    expect(after(...door, failed)).toEqual({ at: 'prejoin', room: 'standup', nameNeeded: true })
+  })
+
+  test('the meeting may end while we wait for it', () => {
+    const over = connection({ phase: 'failed', code: 'destroyed' })
+    expect(after(...door, asking('lobby'), over)).toEqual({ at: 'ended', room: 'standup', minutes: 0, byModerator: true })
+  })
+
+  test('a meeting may ask anew, after a reload or a lost connection', () => {
+    expect(after({ type: 'rejoin', room: 'standup', now: 1 }, password(false)).at).toBe('password')
+  })
+})
+
 describe('the way out', () => {
   const meeting = [open, join, joined] as const
 
@@ -72,6 +121,11 @@ describe('the way out', () => {
       retryAt: 20_005
     })
     expect(after(open, join, connection({ phase: 'failed', code: 'forbidden' }))).toMatchObject({ retryAt: null })
+  })
+
+  test('what the service says about it is kept', () => {
+    const failed = connection({ phase: 'failed', code: 'not-authorized', text: 'token expired' })
+    expect(after(open, join, failed)).toMatchObject({ at: 'error', text: 'token expired' })
   })
 
   test('ended, kicked and error can join again', () => {

@@ -40,7 +40,20 @@ export const iconFiles = {
   home: 'house',
   hand: 'hand',
   flip: 'switch-camera',
-  minimise: 'shrink'
+  minimise: 'shrink',
+  lock: 'lock',
+  unlock: 'lock-open',
+  knock: 'bell-ring',
+  clock: 'clock',
+  host: 'shield',
+  crown: 'crown',
+  react: 'smile-plus',
+  admit: 'user-check',
+  deny: 'user-x',
+  expel: 'user-minus',
+  lower: 'arrow-down',
+  search: 'search',
+  end: 'octagon-x'
 } as const
 
 export type IconName = keyof typeof iconFiles

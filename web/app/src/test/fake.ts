@@ -41,6 +41,7 @@ export function said(id: string, text: string, more: Partial<ChatMessage> = {}):
 export class FakeConference {
   asked: ReceiveConstraints[] = []
   sent: string[] = []
+  passwords: string[] = []
   left = false
   snapshot: Snapshot = {
     connection: { phase: 'joined' },
@@ -84,6 +85,7 @@ export class FakeConference {
         this.sent.push(text)
         return `sent-${this.sent.length}`
       },
+      givePassword: password => void this.passwords.push(password),
       leave: async () => {
         this.left = true
       }

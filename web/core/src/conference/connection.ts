@@ -1,11 +1,14 @@
 // In and out of the room, and back into it: one stream, one room, and the wait between two of them.
 
 import { nicknameOf, roomLocalpart } from '../room/name.ts'
-import { JoinError, type OwnPresence, Room, type RoomExit, type RoomHandlers, requestConference } from '../room/room.ts'
+import { JoinError } from '../room/join.ts'
+import { type OwnPresence, Room, type RoomExit, type RoomHandlers } from '../room/room.ts'
 import { randomHex } from '../stanza/id.ts'
-import { StreamError, XmppStream } from '../stream/stream.ts'
+import { StreamError } from '../stream/error.ts'
+import { XmppStream } from '../stream/stream.ts'
 import type { ConnectionState, FailureCode, JoinOptions } from '../types.ts'
-import { mayRetry, retryAfterMs, signallingLost } from './reconnect.ts'
+import { Door } from './door.ts'
+import { inRoom, mayRetry, retryAfterMs, signallingLost } from './reconnect.ts'
 import type { ConferenceState } from './state.ts'
 
 const LEAVE_TIMEOUT_MS = 1_000
@@ -16,9 +19,13 @@ export interface Seat {
   readonly room: Room
 }
 
-export interface ConnectionHandlers extends Omit<RoomHandlers, 'self' | 'out'> {
+export interface ConnectionHandlers extends Omit<RoomHandlers, 'self' | 'out' | 'invited'> {
   /** What the room is to know about us, who go by this id in it. */
   presence(id: string): OwnPresence
+  /** We are in the room, for the first time or anew. */
+  entered(seat: Seat): void
+  /** The socket was gone, and nothing else: all that was said meanwhile is heard now. */
+  resumed(): void
   /** The seat is lost: what hung on it must go. */
   dropped(): void
   /** It is over; called once. */
@@ -33,6 +40,9 @@ export class Connection {
   readonly #machine = randomHex(16)
   #stream: XmppStream | null = null
   #seat: Seat | null = null
+  #door: Door | null = null
+  #password: string | undefined
+  #suspended = false
   /** Counts connections begun: what an older one still has to say is of no interest. */
   #generation = 0
   #tries = 0
@@ -44,6 +54,12 @@ export class Connection {
     this.#options = options
     this.#state = state
     this.#handlers = handlers
+    this.#password = options.password
+  }
+
+  /** Without a socket for a moment: what is said waits. */
+  get suspended(): boolean {
+    return this.#suspended
   }
 
   get seat(): Seat | null {
@@ -64,11 +80,33 @@ export class Connection {
     this.#retry?.now()
   }
 
+  tryPassword(password: string): void {
+    this.#door?.tryPassword(password)
+  }
+
   /** The connection is gone: everything but the local tracks starts anew. */
   lost(): void {
     if (this.#over) return
     this.#generation++
     this.#drop()
+    this.#tryAgain(() => void this.#connect())
+  }
+
+  fail(code: FailureCode, text?: string): void {
+    this.#end(text === undefined ? { phase: 'failed', code } : { phase: 'failed', code, text })
+  }
+
+  /** Resolves when the service knows, or stays silent for too long; `atOnce` says farewell and waits for nobody. */
+  async leave(atOnce: boolean): Promise<void> {
+    if (atOnce && !this.#over) {
+      this.#stream?.close()
+      this.#stream = null
+    }
+    this.#end({ phase: 'left' })
+    await this.#farewell
+  }
+
+  #tryAgain(what: () => void): void {
     const next = signallingLost(this.#state.snapshot.connection, ++this.#tries, Date.now())
     if (next.phase === 'failed') {
       this.#end(next)
@@ -77,50 +115,75 @@ export class Connection {
     const now = () => {
       clearTimeout(this.#retry?.timer)
       this.#retry = null
-      void this.#connect()
+      what()
     }
     this.#retry = { timer: setTimeout(now, retryAfterMs(this.#tries, Math.random())), now }
     this.#state.setConnection(next)
   }
 
-  fail(code: FailureCode): void {
-    this.#end({ phase: 'failed', code })
-  }
-
-  /** Resolves when the service knows, or stays silent for too long. */
-  async leave(): Promise<void> {
-    this.#end({ phase: 'left' })
-    await this.#farewell
-  }
-
   async #connect(): Promise<void> {
-    const { server, signal, password } = this.#options
+    const { server, signal, token } = this.#options
     const { name } = this.#state.snapshot.room
     const generation = ++this.#generation
     const stale = () => this.#over || generation !== this.#generation
     try {
-      const stream = await XmppStream.open({ url: server.webSocketUrl, domain: server.domain, room: name, signal })
+      const stream = await XmppStream.open({ url: server.webSocketUrl, domain: server.domain, room: name, token, signal })
       if (stale()) {
         stream.close()
         return
       }
       this.#stream = stream
-      stream.onLost = (condition) => {
-        if (condition === 'conflict') this.fail('conflict')
-        else this.lost()
-      }
+      stream.onLost = (condition, resumable) => this.#streamLost(condition, resumable)
       const jid = `${roomLocalpart(name)}@${server.mucDomain}`
-      await requestConference(stream, server.focus ?? `focus.${server.domain}`, jid, this.#machine)
-      if (stale()) return
       const room = this.#room(stream, jid)
-      this.#seat = { stream, room }
-      await room.join(password)
+      const seat = { stream, room }
+      this.#seat = seat
+      const focus = server.focus ?? `focus.${server.domain}`
+      const door = new Door({ state: this.#state, stream, room, focus, jid, machine: this.#machine }, this.#password)
+      this.#door = door
+      await door.enter()
       if (stale()) return
+      this.#password = door.password
       this.#tries = 0
       this.#state.setConnection({ phase: 'joined' })
+      this.#handlers.entered(seat)
     } catch (error) {
       if (!stale()) this.#refused(error)
     }
+  }
+
+  #streamLost(condition: string | null, resumable: boolean): void {
+    if (condition === 'conflict') this.fail('conflict')
+    else if (resumable && inRoom(this.#state.snapshot.connection)) {
+      this.#suspended = true
+      this.#tryAgain(() => void this.#resume())
+    } else this.lost()
+  }
+
+  /** Goes on where the socket went; when that cannot be, joins anew. */
+  async #resume(): Promise<void> {
+    const stream = this.#stream
+    if (!stream || this.#over) return
+    const generation = ++this.#generation
+    const stale = () => this.#over || generation !== this.#generation
+    try {
+      const goesOn = await stream.resume()
+      if (stale()) return
+      if (!goesOn) {
+        this.#drop()
+        void this.#connect()
+        return
+      }
+    } catch (error) {
+      if (stale()) return
+      if (error instanceof StreamError && error.refused) this.lost()
+      else this.#tryAgain(() => void this.#resume())
+      return
+    }
+    this.#suspended = false
+    this.#tries = 0
+    this.#state.setConnection({ phase: 'joined' })
+    this.#handlers.resumed()
   }
 
   #room(stream: XmppStream, jid: string): Room {
@@ -128,15 +191,17 @@ export class Connection {
     return new Room(stream, jid, id, this.#handlers.presence(id), {
       ...this.#handlers,
       self: (role) => this.#state.patch('self', { role, id }),
+      invited: (password) => this.#door?.admitted(password),
       out: (how) => this.#out(how)
     })
   }
 
   #refused(error: unknown): void {
     const { connection } = this.#state.snapshot
-    if (error instanceof StreamError && error.refused) this.fail('not-authorized')
-    else if (error instanceof JoinError && !(error.transient && mayRetry(connection, this.#tries))) this.fail(error.code)
-    else this.lost()
+    if (error instanceof StreamError && error.refused) this.fail('not-authorized', error.text ?? undefined)
+    else if (error instanceof JoinError && !(error.transient && mayRetry(connection, this.#tries))) {
+      this.fail(error.code, error.text ?? undefined)
+    } else this.lost()
   }
 
   #out(how: RoomExit): void {
@@ -146,13 +211,26 @@ export class Connection {
   }
 
   #drop(): void {
+    this.#tellUnheard()
+    this.#suspended = false
     this.#handlers.dropped()
+    this.#door?.close()
+    this.#door = null
     void this.#seat?.room.leave()
     this.#seat = null
     if (!this.#stream) return
     this.#stream.onLost = () => {}
     this.#stream.close()
     this.#stream = null
+  }
+
+  /** What was said and may never have arrived is said to be so, rather than silently lost. */
+  #tellUnheard(): void {
+    if (!this.#suspended || this.#over) return
+    for (const stanza of this.#stream?.unacknowledged ?? []) {
+      const { id } = stanza.attrs as { id?: string }
+      if (id !== undefined && stanza.is('message') && stanza.getChild('body')) this.#handlers.messageRefused(id)
+    }
   }
 
   #end(connection: ConnectionState): void {
@@ -173,6 +251,10 @@ export class Connection {
     this.#stream = null
     this.#seat = null
     if (!stream) return
+    if (this.#suspended) {
+      stream.close()
+      return
+    }
     let timer: ReturnType<typeof setTimeout> | undefined
     const enough = new Promise<void>((resolve) => {
       stream.onLost = () => resolve()

@@ -40,6 +40,8 @@ export class MediaLink {
   #timer: ReturnType<typeof setTimeout> | undefined
   /** Broken, and about to be ended. */
   #broken: MediaSession | null = null
+  /** Broke while the service was out of reach. */
+  #brokenMeanwhile: MediaSession | null = null
   #askedAt = -Infinity
   /** The focus refuses every source of ours. */
   #receiveOnly = false
@@ -76,6 +78,13 @@ export class MediaLink {
   /** Skips the wait before a broken session is ended, unless the focus would find that too soon. */
   retryNow(): void {
     if (this.#broken && Date.now() - this.#askedAt >= SOONEST_OFFER_MS) this.#askForOffer(this.#broken)
+  }
+
+  /** The service is within reach again. */
+  resumed(): void {
+    const session = this.#brokenMeanwhile
+    this.#brokenMeanwhile = null
+    if (session) this.#restart(session)
   }
 
   sendMessage(to: OccupantId | undefined, payload: Readonly<Record<string, unknown>>): boolean {
@@ -162,7 +171,10 @@ export class MediaLink {
     const { state } = this.#parts
     const media = MEDIA_STATES[path]
     if (media) state.set({ media })
-    if (path === 'connected') state.setConnection(mediaBack(state.snapshot.connection))
+    if (path === 'connected') {
+      this.#brokenMeanwhile = null
+      state.setConnection(mediaBack(state.snapshot.connection))
+    }
     if (path === 'failed') this.#restart(session)
   }
 
@@ -170,6 +182,12 @@ export class MediaLink {
   #restart(session: MediaSession): void {
     const { connection, state } = this.#parts
     if (connection.over || session !== this.#session || this.#timer !== undefined) return
+    if (connection.suspended) {
+      // The focus could not be told; first things first.
+      this.#brokenMeanwhile = session
+      state.set({ media: 'interrupted' })
+      return
+    }
     const next = mediaLost(state.snapshot.connection, Date.now())
     this.#broken = session
     this.#timer = setTimeout(() => this.#askForOffer(session), mediaRetryAfterMs(next))

@@ -9,6 +9,7 @@ import type {
   ConferenceEvents,
   DeviceKind,
   JoinOptions,
+  LeaveOptions,
   LocalMedia,
   LocalMediaSnapshot,
   MediaOutcome,
@@ -55,6 +56,8 @@ export class Meeting implements Conference {
       subject: (subject) => this.#state.patch('room', { subject }),
       startedAt: (startedAt) => this.#state.patch('room', { startedAt }),
       focusRequest: (request) => this.#focusRequest(request),
+      entered: () => {},
+      resumed: () => this.#link.resumed(),
       dropped: () => this.#dropped(),
       over: () => this.#cleanUp()
     })
@@ -118,7 +121,8 @@ export class Meeting implements Conference {
 
   sendChat(text: string, to?: OccupantId): string | null {
     const { seat } = this.#connection
-    return seat && inRoom(this.snapshot().connection) ? this.#chat.say(seat, text, to) : null
+    const heard = inRoom(this.snapshot().connection) || this.#connection.suspended
+    return seat && heard ? this.#chat.say(seat, text, to) : null
   }
 
   setSubject(subject: string): void {
@@ -143,8 +147,12 @@ export class Meeting implements Conference {
     this.#link.retryNow()
   }
 
-  leave(): Promise<void> {
-    return this.#connection.leave()
+  givePassword(password: string): void {
+    this.#connection.tryPassword(password)
+  }
+
+  leave(options: LeaveOptions = {}): Promise<void> {
+    return this.#connection.leave(options.atOnce ?? false)
   }
 
   // -- what the world around says -------------------------------------------------------------

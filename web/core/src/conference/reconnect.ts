@@ -16,6 +16,8 @@ export type Reconnecting = Extract<ConnectionState, { phase: 'reconnecting' }>
 
 /** The socket is gone, or a try did not get through: the `tries`th in a row. */
 export function signallingLost(before: ConnectionState, tries: number, now: number): ConnectionState {
+  // Whoever waits at a door comes back to it.
+  if (before.phase === 'asking') return before
   if (before.phase !== 'connecting') {
     return { phase: 'reconnecting', what: 'signalling', since: troubleSince(before, now), attempt: tries }
   }

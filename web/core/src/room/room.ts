@@ -1,11 +1,13 @@
 // The room as a multi-user chat: in, out, who is there, what is said. Knows no media.
 
 import type { Element } from 'ltx'
-import type { ChatMessage, FailureCode, OccupantId, Role } from '../types.ts'
-import { StanzaError, type StanzaErrorInfo, el, errorInfo, errorOf, iq } from '../stanza/build.ts'
+import type { ChatMessage, OccupantId, Role } from '../types.ts'
+import { el, errorOf, iq } from '../stanza/build.ts'
 import { randomHex } from '../stanza/id.ts'
 import { NS } from '../stanza/ns.ts'
-import { StreamError, type XmppStream } from '../stream/stream.ts'
+import { StreamError } from '../stream/error.ts'
+import type { XmppStream } from '../stream/stream.ts'
+import { joinError } from './join.ts'
 
 /** Where our capabilities are filed: what we answer to disco#info under `node#ver`. */
 const CAPS_NODE = 'https://althing.example/web'
@@ -13,8 +15,6 @@ const CAPS_NODE = 'https://althing.example/web'
 const CAPS_VER = '8TVxrt2UsfpKDCNbbw8b3c+wb/c='
 const IDENTITY = { category: 'client', type: 'web', name: 'Althing' }
 
-/** The focus answers when it is in the room, which takes it a while where it makes one. */
-const CONFERENCE_TIMEOUT_MS = 30_000
 /** The focus's name in every room. */
 const FOCUS = 'focus'
 const JOIN_TIMEOUT_MS = 15_000
@@ -72,6 +72,8 @@ export interface RoomHandlers {
   messageRefused(id: string): void
   subject(subject: string | null): void
   startedAt(at: number): void
+  /** Somebody inside lets us in, with a password if the room wants one. */
+  invited(password: string | null): void
   /** It is over for us. */
   out(how: RoomExit): void
   /** A request of the focus: Jingle, or a mute. */
@@ -84,32 +86,6 @@ export type RoomExit =
   | { readonly kind: 'no-bridge' }
   /** Neither: the service stops, or the focus is gone. Joining again may work. */
   | { readonly kind: 'removed' }
-
-/** The join was refused. */
-export class JoinError extends Error {
-  readonly code: FailureCode
-  /** True when the same attempt may work a moment later. */
-  readonly transient: boolean
-  constructor(code: FailureCode, transient = false) {
-    super(code)
-    this.code = code
-    this.transient = transient
-  }
-}
-
-/** Asks the focus for the conference: it makes the room if there is none. */
-export async function requestConference(stream: XmppStream, focus: string, room: string, machine: string): Promise<void> {
-  let answer: Element
-  try {
-    answer = await stream.request('set', focus, el('conference', NS.focus, { room, 'machine-uid': machine }), CONFERENCE_TIMEOUT_MS)
-  } catch (error) {
-    if (error instanceof StanzaError) {
-      throw new JoinError(error.info.condition === 'not-authorized' ? 'not-authorized' : 'request-refused')
-    }
-    throw error
-  }
-  if (answer.getChild('conference', NS.focus)?.attrs['ready'] !== 'true') throw new JoinError('request-refused', true)
-}
 
 export class Room {
   readonly id: OccupantId
@@ -224,7 +200,7 @@ export class Room {
     const id = from.slice(this.#jid.length + 1)
     const type = stanza.attrs['type']
     if (type === 'error') {
-      if (id === this.id) this.#joining?.reject(joinError(errorInfo(stanza)))
+      if (id === this.id) this.#joining?.reject(joinError(stanza))
     } else if (type === 'unavailable') this.#unavailable(id, stanza)
     else if (type === undefined) this.#available(id, stanza)
   }
@@ -288,6 +264,11 @@ export class Room {
     if (type === 'error') {
       // Only whom it was sent to can refuse it: anybody in the room has seen the id.
       if (this.#said.get(given ?? '') === from) this.#handlers.messageRefused(given ?? '')
+      return
+    }
+    const user = stanza.getChild('x', NS.mucUser)
+    if (user && from === this.#jid) {
+      if (user.getChild('invite')) this.#handlers.invited(user.getChildText('password') || null)
       return
     }
     const body = stanza.getChildText('body')
@@ -373,27 +354,4 @@ function readSources(id: OccupantId, presence: Element): Map<string, SourceState
 
 function readRole(role: string | undefined): Role {
   return role === 'moderator' || role === 'participant' || role === 'visitor' ? role : 'none'
-}
-
-/** Protocol 1 §16: what a refused join means. */
-function joinError({ type, condition, application, text }: StanzaErrorInfo): JoinError {
-  if (application === 'displayname-required') return new JoinError('name-required')
-  switch (condition) {
-    case 'not-authorized':
-      return new JoinError('password-required')
-    case 'registration-required':
-      return new JoinError('members-only')
-    case 'service-unavailable':
-      return new JoinError('room-full')
-    case 'conflict':
-      return new JoinError('conflict')
-    case 'forbidden':
-      return new JoinError('forbidden')
-    case 'not-allowed':
-      if (application === 'authentication-required') return new JoinError('not-authorized')
-      // The room ended between our request for it and our join.
-      return new JoinError('not-allowed', application === 'room-does-not-exist' || text === 'Room creation is restricted')
-    default:
-      return new JoinError('not-allowed', type === 'wait')
-  }
 }

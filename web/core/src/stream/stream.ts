@@ -1,34 +1,26 @@
-// XMPP over WebSocket (RFC 7395): one stanza a frame. Opens, logs in anonymously, binds, pings.
+// XMPP over WebSocket (RFC 7395): one stanza a frame. Pings; goes on over another socket (XEP-0198).
 
-import { Element, parse } from 'ltx'
+import { type Element, parse } from 'ltx'
 import { StanzaError, el, iq } from '../stanza/build.ts'
 import { NS } from '../stanza/ns.ts'
+import { StreamError } from './error.ts'
+import { Frames, logIn } from './login.ts'
+import { Management } from './sm.ts'
 
 const PING_EVERY_MS = 10_000
 const PING_TIMEOUT_MS = 5_000
 /** Two pings unanswered in a row: the socket is dead, whatever the system says. */
 const PING_LIMIT = 2
 const REQUEST_TIMEOUT_MS = 10_000
-/** From the first attempt to connect until the address is bound. */
-const LOGIN_TIMEOUT_MS = 15_000
-
 export interface StreamOptions {
   readonly url: string
   readonly domain: string
   readonly room: string
+  /** Who we are, signed by somebody the service trusts. Only ever in the address of the socket. */
+  readonly token?: string | undefined
   readonly signal?: AbortSignal | undefined
   /** The WebSocket class, for tests and other runtimes. */
   readonly WebSocket?: typeof WebSocket | undefined
-}
-
-/** Why a stream could not be opened, or stopped answering. */
-export class StreamError extends Error {
-  /** The service refused the login: trying again is of no use. */
-  readonly refused: boolean
-  constructor(message: string, refused = false) {
-    super(message)
-    this.refused = refused
-  }
 }
 
 interface Waiting {
@@ -42,46 +34,97 @@ interface Waiting {
 export class XmppStream {
   /** Our full address. */
   readonly jid: string
-  /** Every stanza that is no answer to a request of ours. */
+  /** Every stanza that is no answer to a request of ours, and that nobody `listen`s to. */
   onStanza: (stanza: Element) => void = () => {}
-  /** The socket is gone, and it was not `close` that did it. Names the stream error, if there was one. */
-  onLost: (condition: string | null) => void = () => {}
+  /**
+   * The socket is gone, and it was not `close` that did it. With `resumable`, everything is kept, and what is
+   * sent waits, for `resume` to go on with; `condition` names the stream error, if there was one.
+   */
+  onLost: (condition: string | null, resumable: boolean) => void = () => {}
 
-  readonly #socket: WebSocket
-  readonly #domain: string
+  readonly #options: StreamOptions
   readonly #waiting = new Map<string, Waiting>()
+  readonly #listeners = new Map<string, (stanza: Element) => void>()
+  #management: Management | null
+  #socket: WebSocket
+  #connected = true
   #nextId = 0
   #closed = false
+  #lostAt = 0
   #heard = false
   #missed = 0
-  readonly #pinger: ReturnType<typeof setInterval>
+  #pinger: ReturnType<typeof setInterval> | undefined
 
-  private constructor(socket: WebSocket, jid: string, domain: string) {
+  private constructor(socket: WebSocket, jid: string, managed: boolean, options: StreamOptions) {
     this.#socket = socket
     this.jid = jid
-    this.#domain = domain
-    socket.onmessage = (event) => this.#frame(String(event.data))
-    socket.onclose = () => this.#lost(null)
-    this.#pinger = setInterval(() => void this.#ping(), PING_EVERY_MS)
+    this.#options = options
+    this.#management = managed ? new Management() : null
+    if (this.#management) socket.send(this.#management.enable().toString())
   }
 
   /** Connects, logs in and binds. */
   static async open(options: StreamOptions): Promise<XmppStream> {
-    const url = new URL(options.url)
-    url.searchParams.set('room', options.room)
-    const Socket = options.WebSocket ?? WebSocket
-    const socket = new Socket(url.href, 'xmpp')
+    const { socket, frames } = connect(options)
     try {
-      return new XmppStream(socket, await login(socket, options), options.domain)
+      const login = await logIn(socket, frames, options)
+      const { jid, managed } = await login.bind()
+      const stream = new XmppStream(socket, jid, managed, options)
+      stream.#adopt(socket, frames)
+      return stream
     } catch (error) {
-      socket.onopen = socket.onerror = socket.onmessage = socket.onclose = null
-      socket.close()
+      abandon(socket)
       throw error
     }
   }
 
+  /**
+   * Goes on over a new socket after a loss that was `resumable`: nothing that was said on either side is lost.
+   * False when the service does not know the session any more; rejects when it cannot be reached.
+   */
+  async resume(): Promise<boolean> {
+    const management = this.#management
+    const previous = management?.previous
+    if (this.#closed || !management || !previous || Date.now() - this.#lostAt > management.keptForMs) return false
+    const { socket, frames } = connect(this.#options, previous)
+    try {
+      const login = await logIn(socket, frames, this.#options)
+      const answer = await login.resume(management.resume())
+      if (!answer || this.#closed) {
+        abandon(socket)
+        return false
+      }
+      const again = management.resumed(answer)
+      this.#socket = socket
+      this.#connected = true
+      for (const stanza of again) socket.send(stanza.toString())
+      this.#adopt(socket, frames)
+      return true
+    } catch (error) {
+      abandon(socket)
+      throw error
+    }
+  }
+
+  /** Takes what comes from one address, until the function it gives is called. */
+  listen(address: string, listener: (stanza: Element) => void): () => void {
+    this.#listeners.set(address, listener)
+    return () => {
+      if (this.#listeners.get(address) === listener) this.#listeners.delete(address)
+    }
+  }
+
+  /** What the service may never have got. */
+  get unacknowledged(): readonly Element[] {
+    return this.#management?.unacknowledged ?? []
+  }
+
   send(stanza: Element): void {
-    if (!this.#closed) this.#socket.send(stanza.toString())
+    if (this.#closed) return
+    const ask = this.#management?.sent(stanza) ?? false
+    if (!this.#connected) return
+    this.#socket.send(stanza.toString())
+    if (ask) this.#socket.send(el('r', NS.sm).toString())
   }
 
   /** A fresh stanza id. */
@@ -106,31 +149,55 @@ export class XmppStream {
   /** Leaves everything and closes. Not reported as lost. */
   close(): void {
     if (this.#closed) return
-    this.send(el('presence', NS.client, { type: 'unavailable' }))
-    this.#socket.send(`<close xmlns="${NS.framing}" />`)
+    if (this.#connected) {
+      this.#socket.send(el('presence', NS.client, { type: 'unavailable' }).toString())
+      this.#socket.send(`<close xmlns="${NS.framing}" />`)
+    }
     this.#end()
     this.#socket.close()
   }
 
-  #frame(text: string): void {
-    if (this.#closed) return
-    this.#heard = true
+  #adopt(socket: WebSocket, frames: Frames): void {
+    this.#heard = false
     this.#missed = 0
-    let stanza: Element
+    socket.onmessage = (event) => socket === this.#socket && this.#text(String(event.data))
+    socket.onclose = () => socket === this.#socket && this.#lost(null)
+    socket.onerror = socket.onopen = null
+    this.#pinger = setInterval(() => void this.#ping(), PING_EVERY_MS)
+    for (const frame of frames.rest()) this.#frame(frame)
+  }
+
+  #text(text: string): void {
+    let frame: Element
     try {
-      stanza = parse(text)
+      frame = parse(text)
     } catch {
       return
     }
+    this.#frame(frame)
+  }
+
+  #frame(stanza: Element): void {
+    if (this.#closed || !this.#connected) return
+    this.#heard = true
+    this.#missed = 0
     if (stanza.is('error', NS.stream)) {
       this.#lost(stanza.getChildElements()[0]?.name ?? 'undefined-condition')
       return
     }
+    if (stanza.getNS() === NS.sm) {
+      const answer = this.#management?.take(stanza)
+      if (answer) this.#socket.send(answer.toString())
+      return
+    }
+    this.#management?.heard()
     if (stanza.is('iq') && (stanza.attrs['type'] === 'result' || stanza.attrs['type'] === 'error')) {
       this.#answer(stanza)
       return
     }
-    this.onStanza(stanza)
+    const from = stanza.attrs['from']?.split('/', 1)[0] ?? ''
+    const listener = this.#listeners.get(from) ?? this.onStanza
+    listener(stanza)
   }
 
   #answer(stanza: Element): void {
@@ -150,7 +217,7 @@ export class XmppStream {
     this.#heard = false
     if (heard) return
     try {
-      await this.request('get', this.#domain, el('ping', NS.ping), PING_TIMEOUT_MS)
+      await this.request('get', this.#options.domain, el('ping', NS.ping), PING_TIMEOUT_MS)
     } catch (error) {
       // A refusal is a sign of life as well.
       if (!(error instanceof StanzaError) && ++this.#missed >= PING_LIMIT) this.#lost(null)
@@ -158,10 +225,14 @@ export class XmppStream {
   }
 
   #lost(condition: string | null): void {
-    if (this.#closed) return
-    this.#end()
+    if (this.#closed || !this.#connected) return
+    const resumable = condition === null && (this.#management?.previous ?? null) !== null
+    clearInterval(this.#pinger)
+    this.#connected = false
+    this.#lostAt = Date.now()
     this.#socket.close()
-    this.onLost(condition)
+    if (!resumable) this.#end()
+    this.onLost(condition, resumable)
   }
 
   #end(): void {
@@ -175,85 +246,16 @@ export class XmppStream {
   }
 }
 
-/** The frames of a login, in order: what each must be, and what is sent after it. Gives our address. */
-async function login(socket: WebSocket, { domain, signal }: StreamOptions): Promise<string> {
-  const frames = new Frames(socket)
-  const abort = () => frames.fail(new StreamError('aborted'))
-  const timer = setTimeout(() => frames.fail(new StreamError('the login takes too long')), LOGIN_TIMEOUT_MS)
-  signal?.addEventListener('abort', abort)
-  if (signal?.aborted) abort()
-  const open = el('open', NS.framing, { to: domain, version: '1.0' }).toString()
-  try {
-    await frames.opened
-    socket.send(open)
-    await frames.expect('open')
-    await frames.expect('features')
-    socket.send(el('auth', NS.sasl, { mechanism: 'ANONYMOUS' }).toString())
-    await frames.expect('success')
-    socket.send(open)
-    await frames.expect('open')
-    await frames.expect('features')
-    socket.send(iq('set', { id: 'bind' }, el('bind', NS.bind)).toString())
-    const bound = await frames.expect('iq')
-    const jid = bound.getChild('bind', NS.bind)?.getChildText('jid')
-    if (!jid) throw new StreamError('no address was given')
-    return jid
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', abort)
-  }
+function connect({ url, room, token, WebSocket: Socket = WebSocket }: StreamOptions, previous?: string) {
+  const address = new URL(url)
+  address.searchParams.set('room', room)
+  if (token !== undefined) address.searchParams.set('token', token)
+  if (previous !== undefined) address.searchParams.set('previd', previous)
+  const socket = new Socket(address.href, 'xmpp')
+  return { socket, frames: new Frames(socket) }
 }
 
-/** A socket's frames, pulled one by one. */
-class Frames {
-  readonly opened: Promise<void>
-  readonly #queue: Element[] = []
-  #wanted: { resolve(frame: Element): void; reject(error: Error): void } | null = null
-  #failure: StreamError | null = null
-  #failOpening: (error: StreamError) => void = () => {}
-
-  constructor(socket: WebSocket) {
-    this.opened = new Promise((resolve, reject) => {
-      this.#failOpening = reject
-      socket.onopen = () => resolve()
-    })
-    socket.onerror = () => this.fail(new StreamError('the socket does not open'))
-    socket.onclose = () => this.fail(new StreamError('the socket closed during login'))
-    socket.onmessage = (event) => {
-      try {
-        this.#push(parse(String(event.data)))
-      } catch {
-        this.fail(new StreamError('not XML'))
-      }
-    }
-  }
-
-  /** The next frame, which must go by this name. */
-  async expect(name: string): Promise<Element> {
-    const frame = await this.#next()
-    if (frame.getName() === name) return frame
-    throw new StreamError(`<${frame.name}> instead of <${name}>`, frame.is('failure', NS.sasl))
-  }
-
-  fail(error: StreamError): void {
-    this.#failure ??= error
-    this.#failOpening(error)
-    this.#wanted?.reject(error)
-    this.#wanted = null
-  }
-
-  #push(frame: Element): void {
-    if (this.#wanted) this.#wanted.resolve(frame)
-    else this.#queue.push(frame)
-    this.#wanted = null
-  }
-
-  #next(): Promise<Element> {
-    return new Promise((resolve, reject) => {
-      const frame = this.#queue.shift()
-      if (frame) resolve(frame)
-      else if (this.#failure) reject(this.#failure)
-      else this.#wanted = { resolve, reject }
-    })
-  }
+function abandon(socket: WebSocket): void {
+  socket.onopen = socket.onerror = socket.onmessage = socket.onclose = null
+  socket.close()
 }
