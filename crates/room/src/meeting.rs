@@ -282,6 +282,7 @@ pub struct Meeting {
     /// Guests may come: a host has been here, or none is asked for.
     pub(crate) opened: bool,
     pub(crate) speakers: crate::speakers::Speakers,
+    pub(crate) term: crate::term::Term,
     /// When it ends if nobody has come back by then, in milliseconds since it was made.
     pub(crate) end_at: Option<u64>,
     /// When a moderator is elected if none has come by then, likewise.
@@ -369,6 +370,7 @@ impl Meeting {
             lobby: Lobby::default(),
             breakouts: Breakouts::default(),
             speakers: crate::speakers::Speakers::default(),
+            term: crate::term::Term::default(),
             focuses: BTreeSet::new(),
             end_at: None,
             elect_at: None,
@@ -459,7 +461,12 @@ impl Meeting {
     /// When the meeting wants [`Input::Timer`].
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let own = [self.end_at, self.elect_at, self.breakouts.next_timeout()];
+        let own = [
+            self.end_at,
+            self.elect_at,
+            self.term_timeout(),
+            self.breakouts.next_timeout(),
+        ];
         let rooms = self.places();
         let presences = rooms.iter().map(|place| self.room(place)?.next_timeout());
         let at = own
@@ -684,6 +691,7 @@ impl Meeting {
         self.breakout_event(now, place, event, entropy);
         self.polls_event(now, place, event, entropy);
         self.speaker_event(now, place, event, entropy);
+        self.term_event(now, place, event, entropy);
     }
 
     fn leave_everywhere(
@@ -757,6 +765,7 @@ impl Meeting {
         if self.end_at.is_some_and(|end| end <= at) {
             self.finish();
         }
+        self.term_timer(now, entropy);
     }
 
     /// The meeting is over.

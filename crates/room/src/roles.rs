@@ -3,11 +3,12 @@
 
 use crate::common::{Common, Moderators, Person, Turn};
 use crate::event::{LeaveReason, RoomEvent};
-use crate::meeting::{Meeting, Place};
+use crate::meeting::{Meeting, Output, Place};
 use crate::occupant::{Affiliation, Features, Occupant};
 use crate::room::{Room, Sender};
 use althing_model::{EndpointId, Entropy, Identity, Now, Role, SessionId, TokenStanding};
-use althing_xmpp::Jid;
+use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
+use althing_xmpp::{Element, Jid, ns};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -124,6 +125,24 @@ impl Meeting {
             self.elect_at = None;
             self.elect(now, true, entropy);
         }
+    }
+
+    /// Whether somebody is kept out until a host has come. It is told what makes stock clients ask
+    /// for the conference again, and so show whom they wait for (protocol 1 §16).
+    pub(crate) fn awaits_host(&mut self, sender: &Sender, stanza: &Element) -> bool {
+        let joins = stanza.name() == "presence" && stanza.attr("type").is_none();
+        if self.opened || !joins || sender.identity.is_some() {
+            return false;
+        }
+        let text = Some("Room creation is restricted");
+        let (condition, kind) = (Condition::NotAllowed, ErrorType::Cancel);
+        let mut reply = error_reply(stanza, condition, kind, text, None);
+        reply.push(Element::new("x", ns::MUC));
+        self.outputs.push_back(Output::Send {
+            to: vec![sender.session.clone()],
+            xml: reply.to_xml().into(),
+        });
+        true
     }
 
     /// Whether a moderator is in another room than this one, or expected back from one.

@@ -138,7 +138,7 @@ fn one_with_a_very_long_presence_does_not_keep_newcomers_out() {
 #[test]
 fn joins_are_refused_in_the_forms_clients_know() {
     let mut house = House::new(Settings {
-        max_occupants: 1,
+        max_occupants: 2,
         ..settings()
     });
     house.join(1);
@@ -154,6 +154,7 @@ fn joins_are_refused_in_the_forms_clients_know() {
     assert_eq!(refused(&mut house, 2, "focus"), "cancel/conflict");
     assert_eq!(refused(&mut house, 2, "jvb"), "cancel/conflict");
     assert_eq!(refused(&mut house, 2, &nick(1)), "cancel/conflict");
+    house.join(5);
     assert_eq!(
         refused(&mut house, 2, &nick(2)),
         "cancel/service-unavailable"
@@ -162,7 +163,7 @@ fn joins_are_refused_in_the_forms_clients_know() {
     house.stanza(3, &format!(r#"<presence to="{ROOM}/{}"/>"#, nick(3)));
     let error = house.inbox(3).pop().unwrap();
     assert_eq!(condition(&error).1, "item-not-found");
-    assert_eq!(house.meeting.occupant_count(), 1);
+    assert_eq!(house.meeting.occupant_count(), 2);
 }
 
 #[test]
@@ -250,4 +251,191 @@ fn presence_facts_reach_the_focus() {
     assert!(
         matches!(&house.events[..], [RoomEvent::PresenceChanged { presence, .. }] if presence.features.contains("f"))
     );
+}
+
+#[test]
+fn tokens_say_who_somebody_is_and_clients_do_not() {
+    let mut house = House::new(settings());
+    house.join(1);
+    let user = [("id", "42"), ("name", "Ann <A>"), ("email", "a@x")];
+    let identity = Identity {
+        user: user.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        group: Some("acme".into()),
+        features: Some(BTreeMap::from([("name-readonly".to_owned(), true)])),
+        ..Identity::default()
+    };
+    house.identities.insert(2, Arc::new(identity));
+    house.quiet();
+    house.join(2);
+    house.stanza(
+        2,
+        &format!(
+            r#"<presence to="{ROOM}/{}"><nick xmlns="http://jabber.org/protocol/nick">Boss</nick><nick>Boss</nick><identity xmlns="x"><user><id>1</id></user></identity></presence>"#,
+            nick(2)
+        ),
+    );
+    let own = house.inbox(2).into_iter();
+    let own = own.filter(|e| e.attr("from") == Some(&*format!("{ROOM}/{}", nick(2))));
+    for presence in house.inbox(1).into_iter().chain(own) {
+        let given: Vec<_> = presence
+            .children()
+            .filter(|c| c.name() == "identity")
+            .collect();
+        assert_eq!(
+            given[0].to_xml(),
+            r#"<identity xmlns="jabber:client"><user><email>a@x</email><id>42</id><name>Ann &lt;A&gt;</name></user><group>acme</group></identity>"#
+        );
+        assert_eq!(given.len(), 1);
+        let names = presence.children().filter(|c| c.name() == "nick");
+        assert_eq!(names.map(Element::text).collect::<Vec<_>>(), ["Ann <A>"]);
+    }
+    // Who has no token is nobody in particular, whatever it says.
+    house.quiet();
+    house.join(3);
+    assert!(house.inbox(1)[0].child_named("identity").is_none());
+}
+
+#[test]
+fn what_the_server_says_is_taken_out_and_what_apps_say_is_not() {
+    let mut house = House::new(settings());
+    house.join(1);
+    house.join(2);
+    house.quiet();
+    let dropped = [
+        r#"<identity><user/></identity>"#,
+        r#"<permissions xmlns="http://jitsi.org/jitmeet"><p name="recording" val="true"/></permissions>"#,
+        r#"<permissions/>"#,
+        r#"<x xmlns="http://jabber.org/protocol/muc#user"><item role="moderator"/></x>"#,
+        r#"<x xmlns="vcard-temp:x:update"/>"#,
+        r#"<delay xmlns="urn:xmpp:delay" stamp="2000-01-01T00:00:00Z"/>"#,
+        r#"<jibri-recording-status xmlns="http://jitsi.org/protocol/jibri" status="on"/>"#,
+        r#"<jibri-sip-call-state state="on"/>"#,
+        r#"<etherpad xmlns="http://jitsi.org/jitmeet/etherpad">doc</etherpad>"#,
+        r#"<conference-properties xmlns="http://jitsi.org/protocol/focus"/>"#,
+        r#"<bridgeNotAvailable xmlns="http://jitsi.org/protocol/focus"/>"#,
+        r#"<transcription-status status="ON"/>"#,
+        r#"<bot type="poltergeist"/>"#,
+        r#"<session_id>s</session_id>"#,
+        r#"<mode>file</mode>"#,
+        r#"<live-stream-view-url>u</live-stream-view-url>"#,
+        r#"<flip_device/>"#,
+        r#"<ignore xmlns="http://jitsi.org/jitmeet/"/>"#,
+    ];
+    let kept = [
+        r#"<jitsi_participant_raisedHand>1760000000123</jitsi_participant_raisedHand>"#,
+        r#"<follow-me tileViewEnabled="false"/>"#,
+        r#"<shared-video state="start" time="1.5">u</shared-video>"#,
+        r#"<mute-reactions startReactionsMuted="true"/>"#,
+        r#"<startmuted xmlns="http://jitsi.org/jitmeet/start-muted" audio="true" video="false"/>"#,
+        r#"<call-control phone="1" pin="2"/>"#,
+        r#"<jitsi_participant_e2ee.idKey.ed25519>k</jitsi_participant_e2ee.idKey.ed25519>"#,
+        r#"<anything xmlns="of:an:app"><at/></anything>"#,
+    ];
+    house.stanza(
+        2,
+        &format!(
+            r#"<presence to="{ROOM}/{}">{}{}</presence>"#,
+            nick(2),
+            dropped.concat(),
+            kept.concat()
+        ),
+    );
+    let heard = house.inbox(1).remove(0);
+    let children: Vec<_> = heard.children().collect();
+    let (theirs, ours) = children.split_at(kept.len());
+    for (child, text) in theirs.iter().zip(kept) {
+        let expected = if text.contains("xmlns") {
+            text.to_owned()
+        } else {
+            let end = text.find([' ', '>', '/']).unwrap();
+            format!("{} xmlns=\"jabber:client\"{}", &text[..end], &text[end..])
+        };
+        assert_eq!(child.to_xml(), expected);
+    }
+    assert_eq!(ours.len(), 1);
+    assert_eq!(ours[0].attr("role"), None);
+    assert!(ours[0].is("x", ns::MUC_USER));
+    assert_eq!(item(&heard).attr("role"), Some("participant"));
+}
+
+#[test]
+fn who_changes_its_presence_too_fast_is_shown_a_little_later() {
+    let mut house = House::new(settings());
+    house.join(1);
+    house.join(2);
+    house.quiet();
+    let change = |house: &mut House, n: u64| {
+        house.stanza(
+            2,
+            &format!(
+                r#"<presence to="{ROOM}/{}"><SourceInfo>{n}</SourceInfo></presence>"#,
+                nick(2)
+            ),
+        );
+    };
+    for n in 0..500 {
+        change(&mut house, n);
+    }
+    let shown = house.inbox(1);
+    assert_eq!(shown.len(), 40);
+    assert_eq!(house.inbox(2).len(), 40);
+    // Newcomers see it as it is.
+    house.join(3);
+    let theirs = house.inbox(3);
+    let theirs = theirs
+        .iter()
+        .find(|e| e.attr("from").unwrap().ends_with(&nick(2)));
+    assert_eq!(
+        theirs.unwrap().child_named("SourceInfo").unwrap().text(),
+        "499"
+    );
+    house.quiet();
+    let text = serde_json::to_string(&house.meeting.snapshot(house.now)).unwrap();
+    house.meeting = Meeting::restore(serde_json::from_str(&text).unwrap(), house.now).unwrap();
+    house.pass(50);
+    let shown = house.inbox(1);
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0].child_named("SourceInfo").unwrap().text(), "499");
+    assert_eq!(house.meeting.next_timeout(), None);
+    house.pass(10_000);
+    change(&mut house, 500);
+    assert_eq!(house.inbox(1).len(), 1);
+    // Nothing is due of who left.
+    for n in 0..100 {
+        change(&mut house, n);
+    }
+    assert!(house.meeting.next_timeout().is_some());
+    house.input(Input::SessionEnded {
+        session: session(2),
+    });
+    assert_eq!(house.meeting.next_timeout(), None);
+}
+
+#[test]
+fn guests_are_let_in_after_a_host() {
+    let mut house = House::new(Settings {
+        hosts_only: true,
+        ..settings()
+    });
+    house.join(1);
+    let refused = house.inbox(1).remove(0);
+    // Just what makes stock clients ask for the conference again.
+    assert_eq!(condition(&refused), ("cancel".into(), "not-allowed".into()));
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert_eq!(
+        error.child_named("text").unwrap().text(),
+        "Room creation is restricted"
+    );
+    assert_eq!(refused.attr("from"), Some(&*format!("{ROOM}/{}", nick(1))));
+    assert_eq!(house.meeting.occupant_count(), 0);
+    house.identities.insert(2, Arc::new(Identity::default()));
+    house.join(2);
+    house.join(1);
+    assert_eq!(house.meeting.occupant_count(), 2);
+    // Once open, it stays so.
+    house.input(Input::SessionEnded {
+        session: session(2),
+    });
+    house.join(3);
+    assert_eq!(house.meeting.occupant_count(), 2);
 }
