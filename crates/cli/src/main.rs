@@ -20,21 +20,22 @@ mod token;
 
 use std::process::ExitCode;
 
-/// Signalling makes many small, short-lived allocations on several threads, and a meeting's end
-/// frees what other threads allocated. The C library's allocator keeps such memory in per-thread
-/// arenas, where it stays resident from one meeting to the next; mimalloc gives it back to the
-/// thread that asks next. It is compiled in: nothing is linked for it. It is built not to ask for
-/// huge pages, see [`small_pages`].
+/// Signalling makes many small, short-lived allocations on several threads, and every meeting goes
+/// to one media thread, the next perhaps to another. Allocators that keep freed memory per thread (the
+/// C library's, mimalloc) so hold as much as the largest meeting took once for every thread. jemalloc
+/// is built (`.cargo/config.toml`) with one arena for all, small caches per thread, and a thread of its
+/// own that gives back to the system what is unused for a second: after a meeting of 50 the program
+/// has 20 MB resident, and after the next, on whatever thread, 20 MB. Media allocates nothing per
+/// packet, so the one arena has no queue. It is compiled in: nothing is linked for it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What a release calls itself.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Keeps the system from backing our memory with pages of 2 MiB, of which one used byte makes the
-/// whole resident: with them the program takes twice the memory, and what a meeting leaves in use
-/// here and there grows from round to round. Media is not slower without; docs/develop/benchmarks.md
-/// has the figures.
+/// Keeps the system from backing our memory with pages of 2 MiB, as some do for everybody: one byte
+/// in use makes the whole of such a page resident. With them a meeting of 50 left 55 MB, not 25.
+/// Media is no faster with them (docs/develop/benchmarks.md).
 fn small_pages() {
     // A system that knows no huge pages has none to keep away.
     nix::sys::prctl::set_thp_disable(true).ok();
