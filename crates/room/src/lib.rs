@@ -42,6 +42,7 @@ mod roles;
 mod room;
 mod settings;
 mod speakers;
+mod term;
 
 #[doc(hidden)]
 pub mod fuzzing;
