@@ -188,12 +188,12 @@ impl Meeting {
             }
             self.wake_breakout(now, id, entropy);
         }
-        // Clients ask for the conference first; who comes without, or long after, needs one too.
-        if self.focuses.insert(place.clone()) {
-            self.outputs.push_back(Output::FocusWanted {
-                place: place.clone(),
-            });
-        }
+        // Clients ask for the conference first; who comes without, or long after, needs one too. And
+        // who replaces itself where nobody else is must find the focus that its former self leaves.
+        self.focuses.insert(place.clone());
+        self.outputs.push_back(Output::FocusWanted {
+            place: place.clone(),
+        });
         true
     }
 
