@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many may be in one lobby, and how many of them from one network.
+/// How many may wait in one lobby, and how many of them from one network.
 const MAX_CALLERS: usize = 1_000;
 const MAX_CALLERS_OF_NETWORK: usize = 500;
 /// How many bytes of a presence moderators are shown.
@@ -109,8 +109,9 @@ impl Lobby {
     }
 
     fn may_hold(&self, network: Network) -> bool {
-        let near = self.callers.values().filter(|c| c.network == network);
-        self.callers.len() < MAX_CALLERS && near.count() < MAX_CALLERS_OF_NETWORK
+        let waiting = || self.callers.values().filter(|caller| !caller.watches);
+        let near = waiting().filter(|caller| caller.network == network);
+        waiting().count() < MAX_CALLERS && near.count() < MAX_CALLERS_OF_NETWORK
     }
 }
 
