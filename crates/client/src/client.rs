@@ -3,10 +3,15 @@ use crate::stats::Recorder;
 use crate::stream::Stream;
 use crate::{ClientSettings, ClientStats, Error};
 use althing_model::Entropy;
+use althing_xmpp::Element;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How many stanzas of the caller's wait to be sent.
+const STANZAS: usize = 32;
 
 /// The operating system's random numbers.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Client {
     joined_after: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
+    address: String,
+    stanzas: mpsc::Sender<Element>,
 }
 
 impl Drop for Client {
@@ -61,15 +68,37 @@ impl Client {
             .map_err(|_| Error::Timeout(limit))??;
         let joined_after = started.elapsed();
         let recorder = occupant.recorder();
+        let address = occupant.address();
         let stop = CancellationToken::new();
-        tasks.spawn(occupant.run(stop.clone()));
+        let (stanzas, queue) = mpsc::channel(STANZAS);
+        tasks.spawn(occupant.run(queue, stop.clone()));
         tasks.close();
         Ok(Self {
             recorder,
             joined_after,
             stop,
             tasks,
+            address,
+            stanzas,
         })
+    }
+
+    /// Its address in the room, `room@service/nick`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends a stanza of the caller's own making, for instance what a moderator would; its answer,
+    /// if any, is not waited for. Waits while 32 others are on their way.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection is gone.
+    pub async fn send(&self, stanza: Element) -> Result<(), Error> {
+        self.stanzas
+            .send(stanza)
+            .await
+            .map_err(|_| Error::Closed { reason: None })
     }
 
     /// What was measured so far.

@@ -11,6 +11,7 @@ use althing_xmpp::{Element, ns};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -93,6 +94,11 @@ impl Occupant {
         Arc::clone(&self.recorder)
     }
 
+    /// Our address in the room.
+    pub(crate) fn address(&self) -> String {
+        format!("{}/{}", self.room, self.endpoint)
+    }
+
     /// About 1.5 kB on the wire with what the room adds, as stock clients send.
     fn join_presence(&self) -> Element {
         let muted = |sends: bool| if sends { "false" } else { "true" };
@@ -131,13 +137,18 @@ impl Occupant {
     }
 
     /// Answers until told to stop or until the connection ends.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut stanzas: mpsc::Receiver<Element>,
+        stop: CancellationToken,
+    ) {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.tick().await;
         let ended = loop {
             let step = tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 _ = ping.tick() => self.ping().await,
+                Some(stanza) = stanzas.recv() => self.stream.send(&stanza).await,
                 stanza = self.stream.next() => match stanza {
                     Ok(stanza) => self.handle(&stanza).await,
                     Err(error) => Err(error),
@@ -174,7 +185,8 @@ impl Occupant {
             "iq" if matches!(stanza.attr("type"), Some("get" | "set")) => self.iq(stanza).await,
             "iq" => {
                 if stanza.attr("type") == Some("error") {
-                    tracing::warn!(answer = %stanza.to_xml(), "a request was refused");
+                    let error = stanza::StanzaError::of(stanza);
+                    tracing::warn!(?error, "a request was refused");
                 }
                 Ok(())
             }

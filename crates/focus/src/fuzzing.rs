@@ -30,6 +30,8 @@ pub struct World {
     pub inboxes: BTreeMap<String, Vec<Element>>,
     /// The focus's presences.
     pub presences: Vec<Element>,
+    /// What newcomers leave off.
+    pub start_muted: althing_room::StartMuted,
     /// What it denied.
     pub denied: Vec<Action>,
     /// Whether it said that the conference is over.
@@ -86,6 +88,7 @@ impl World {
             bridge: VecDeque::new(),
             inboxes: BTreeMap::new(),
             presences: Vec::new(),
+            start_muted: althing_room::StartMuted::default(),
             denied: Vec::new(),
             ended: false,
             waiting: BTreeMap::new(),
@@ -262,6 +265,7 @@ impl World {
         self.sessions += 1;
         let info = OccupantInfo {
             forwarded: MediaKinds::ALL,
+            start_muted: self.start_muted,
             identity: None,
             id: endpoint(nick),
             session: SessionId {

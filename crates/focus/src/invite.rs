@@ -8,8 +8,11 @@ use althing_control::{
     SlotMode,
 };
 use althing_model::{EndpointId, Entropy, SourceDescription};
+use althing_room::StartMuted;
+use althing_xmpp::Element;
 use althing_xmpp::features::SourceMode;
 use althing_xmpp::jingle::{self, BridgeSession, Offer, OfferTransport, Reason};
+use althing_xmpp::ns;
 
 /// The longest pause between two attempts to get a bridge.
 const MAX_PAUSE: At = 30_000;
@@ -197,7 +200,12 @@ impl Focus {
             feedback: self.feedback,
             sources: &others,
         };
-        let jingle = offer.to_element();
+        let mut jingle = offer.to_element();
+        if member.former.is_empty() && !features.start_muted_metadata {
+            if let Some(start_muted) = start_muted(member.info.start_muted) {
+                jingle.push(start_muted);
+            }
+        }
         let signaled = offer
             .signalled_sources()
             .into_iter()
@@ -296,6 +304,16 @@ pub(crate) enum Taken {
     Invalid,
     /// The endpoint is gone, or the bridge does not answer.
     Lost,
+}
+
+/// Tells a client that does not read the room's metadata what to leave off.
+fn start_muted(muted: StartMuted) -> Option<Element> {
+    let word = |muted: bool| if muted { "true" } else { "false" };
+    (muted != StartMuted::default()).then(|| {
+        Element::new("startmuted", ns::START_MUTED)
+            .with_attr("audio", word(muted.audio))
+            .with_attr("video", word(muted.video))
+    })
 }
 
 fn written(candidate: &Candidate) -> jingle::Candidate {

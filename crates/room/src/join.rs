@@ -2,6 +2,7 @@
 
 use crate::common::{Person, Turn};
 use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
+use crate::metadata::StartMuted;
 use crate::occupant::{Affiliation, Occupant, Pace};
 use crate::presence::{facts, shown};
 use crate::render::{muc_user, status};
@@ -64,6 +65,11 @@ impl Room {
             role,
             may_send: occupant.may_send,
             forwarded: occupant.forwarded,
+            start_muted: if role == Role::Moderator {
+                StartMuted::default()
+            } else {
+                turn.common.metadata.start_muted()
+            },
             presence: occupant.facts.clone(),
             identity: sender.identity.clone(),
         };

@@ -162,10 +162,6 @@ impl Sessions {
 
     /// Since when the client of a session was not heard of, while the session waits for it to come
     /// back; `None` when it is there, or the session is not.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for rooms that learn of dead media")
-    )]
     pub(crate) fn hibernating_since(&self, number: u64) -> Option<Instant> {
         let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
         *outboxes.get(&number)?.hibernating()
@@ -173,10 +169,6 @@ impl Sessions {
 
     /// Ends a session that waits for its client; one whose client is there stays. Its rooms are told
     /// by the session itself. Whether it was waiting.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for rooms that learn of dead media")
-    )]
     pub(crate) fn expire(&self, number: u64) -> bool {
         let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = outboxes.get(&number) else {

@@ -23,6 +23,9 @@ pub struct ClientFeatures {
     pub ssrc_rewriting: bool,
     /// Understands visitors.
     pub visitors: bool,
+    /// Reads from the room's metadata that newcomers start muted.
+    #[serde(default)]
+    pub start_muted_metadata: bool,
 }
 
 impl ClientFeatures {
@@ -43,6 +46,7 @@ impl ClientFeatures {
         json_sources: false,
         ssrc_rewriting: false,
         visitors: false,
+        start_muted_metadata: false,
     };
 
     /// From feature strings; unknown ones are passed over.
@@ -59,6 +63,7 @@ impl ClientFeatures {
                 ns::FEATURE_JSON_SOURCES => out.json_sources = true,
                 ns::FEATURE_SSRC_REWRITING => out.ssrc_rewriting = true,
                 ns::FEATURE_VISITORS => out.visitors = true,
+                ns::FEATURE_START_MUTED_METADATA => out.start_muted_metadata = true,
                 _ => {}
             }
         }

@@ -21,6 +21,8 @@ macro_rules! namespaces {
 namespaces! {
     /// No namespace at all.
     NONE = "";
+    /// Feature: reads that policy from the room's metadata.
+    FEATURE_START_MUTED_METADATA = "http://jitsi.org/start-muted-room-metadata";
     /// Feature: breakout rooms can be renamed.
     BREAKOUT_RENAME = "http://jitsi.org/protocol/breakout_rooms#rename";
     /// Stanzas (RFC 6120).

@@ -217,3 +217,29 @@ fn the_focus_answers_pings() {
     world.request("p", "get", element(r#"<ping xmlns="urn:xmpp:ping"/>"#));
     assert_eq!(actions(&world.inbox("p")), ["result"]);
 }
+
+#[test]
+fn clients_that_do_not_read_metadata_are_told_to_start_muted_once() {
+    let mut world = World::new(settings());
+    world.start_muted = althing_room::StartMuted {
+        audio: true,
+        video: false,
+    };
+    world.arrive("old", &[ns::JINGLE_RTP_AUDIO]);
+    world.arrive(
+        "new",
+        &[ns::JINGLE_RTP_AUDIO, ns::FEATURE_START_MUTED_METADATA],
+    );
+    world.obey();
+    let told = |offer: &Offered| {
+        let jingle = offer.element.child("jingle", ns::JINGLE).unwrap();
+        let muted = jingle.child("startmuted", ns::START_MUTED)?;
+        Some((
+            muted.attr("audio")?.to_owned(),
+            muted.attr("video")?.to_owned(),
+        ))
+    };
+    let old = offer_in(&world.inbox("old"));
+    assert_eq!(told(&old), Some(("true".to_owned(), "false".to_owned())));
+    assert_eq!(told(&offer_in(&world.inbox("new"))), None);
+}
