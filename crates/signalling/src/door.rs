@@ -183,7 +183,7 @@ async fn conference_request(
                 "room": request.room,
                 "ready": true,
                 "focusJid": shared.focus_jid.bare().as_str(),
-                "properties": { "authentication": "false" },
+                "properties": { "authentication": "false", "visitors-supported": "false" },
             });
             if let Some(machine) = wanted.get("machineUid").filter(|m| m.is_string()) {
                 answer["machineUid"] = machine.clone();

@@ -76,15 +76,18 @@ pub(crate) fn conference_refused(request: &Element, why: NoRoom) -> Element {
 
 /// The answer once the focus is in the room.
 pub(crate) fn conference_ready(request: &Element, room: &str, focus: &Jid) -> Element {
-    let property = Element::new("property", ns::FOCUS)
-        .with_attr("name", "authentication")
-        .with_attr("value", "false");
+    // Who would rather watch comes in like everybody else.
+    let properties = ["authentication", "visitors-supported"].map(|name| {
+        Element::new("property", ns::FOCUS)
+            .with_attr("name", name)
+            .with_attr("value", "false")
+    });
     result_reply(request).with_child(
         Element::new("conference", ns::FOCUS)
             .with_attr("room", room)
             .with_attr("ready", "true")
             .with_attr("focusjid", focus.bare().as_str())
-            .with_child(property),
+            .with_children(properties),
     )
 }
 

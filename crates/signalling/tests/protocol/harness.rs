@@ -136,12 +136,7 @@ impl House {
     pub(crate) async fn client(&self) -> Client {
         let mut socket = self.socket("/xmpp-websocket?room=demo").await;
         let jid = socket.log_in().await;
-        Client {
-            nick: jid.node().unwrap()[..8].to_owned(),
-            jid,
-            socket,
-            ids: 0,
-        }
+        Client::new(socket, jid)
     }
 
     /// A client whose stream is managed, in the room; what it heard is counted.
@@ -201,6 +196,14 @@ impl House {
             .unwrap_or_else(|| panic!("{line} is missing in\n{page}"))
             .parse()
             .unwrap()
+    }
+
+    /// The value of a metric line with labels; none yet is 0.
+    pub(crate) fn labelled(&self, name: &str) -> i64 {
+        let page = althing_telemetry::encode(&self.registry);
+        let line = format!("althing_signalling_{name} ");
+        let value = page.lines().find_map(|l| l.strip_prefix(&line));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Waits until the metric has the value; every change it waits for is caused by a task that is
@@ -316,6 +319,16 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Whoever is bound to this address.
+    pub(crate) fn new(socket: Socket, jid: Jid) -> Self {
+        Self {
+            nick: jid.node().unwrap()[..8].to_owned(),
+            jid,
+            socket,
+            ids: 0,
+        }
+    }
+
     pub(crate) async fn send(&mut self, text: impl Into<String>) {
         self.socket.send(text).await;
     }

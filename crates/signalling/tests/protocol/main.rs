@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod bosh;
+mod breakouts;
 mod garbage;
 mod harness;
 mod join;
 mod life;
 mod limits;
 mod media;
+mod moderation;
 mod resume;
