@@ -115,7 +115,10 @@ impl Command {
             printable.take(MAX_SUBJECT).collect::<String>()
         };
         let jid = |name| Jid::parse(payload.attr(name)?).ok();
-        match payload.attr("type")?.strip_prefix("features/breakout-rooms/")? {
+        match payload
+            .attr("type")?
+            .strip_prefix("features/breakout-rooms/")?
+        {
             "add" => Some(Self::Add { subject: subject() }),
             "remove" => Some(Self::Remove { id: id()? }),
             "rename" => Some(Self::Rename {
@@ -155,7 +158,10 @@ impl Meeting {
     }
 
     fn breakout_address(&self, id: &str) -> String {
-        format!("{id}@{}", Component::Breakout.address(&self.settings.domain))
+        format!(
+            "{id}@{}",
+            Component::Breakout.address(&self.settings.domain)
+        )
     }
 
     /// What a stanza to a room needs before the room itself sees it; whether it may.
@@ -296,7 +302,8 @@ impl Meeting {
         });
         self.breakouts.rooms.remove(id);
         self.speakers.forget(&self.breakout_address(id));
-        self.outputs.push_back(Output::BreakoutGone { id: id.to_owned() });
+        self.outputs
+            .push_back(Output::BreakoutGone { id: id.to_owned() });
         self.lists_changed(now);
     }
 
@@ -465,7 +472,10 @@ fn people(room: &Room) -> Map<String, Value> {
         if let Some(name) = occupant.display_name() {
             person.insert("displayName".into(), name.into());
         }
-        (room.settings.names.occupant_of(0, &occupant.id), person.into())
+        (
+            room.settings.names.occupant_of(0, &occupant.id),
+            person.into(),
+        )
     };
     room.occupants.values().map(describe).collect()
 }

@@ -32,7 +32,12 @@ impl Meeting {
 
 impl Room {
     /// Takes everybody out; each is told by a presence of its own, and of no other's.
-    pub(crate) fn destroy(&mut self, _turn: &mut Turn<'_>, reason: &str, alternative: Option<&Jid>) {
+    pub(crate) fn destroy(
+        &mut self,
+        _turn: &mut Turn<'_>,
+        reason: &str,
+        alternative: Option<&Jid>,
+    ) {
         self.pending.clear();
         self.by_session.clear();
         for (id, gone) in std::mem::take(&mut self.occupants) {

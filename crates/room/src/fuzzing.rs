@@ -22,6 +22,11 @@ const SESSIONS: u8 = 12;
 /// How many people they belong to: some have two.
 const PEOPLE: u8 = 8;
 
+/// How many operations of one input are carried out: many inputs find more than long ones.
+const MAX_OPERATIONS: usize = 1_000;
+/// Ends come rarely, or no meeting would last: for values up to this one.
+const RARELY: u8 = 30;
+
 /// What clients send. `ROOM` is one of the meeting's rooms, `HERE` the one the sender is in,
 /// `LOBBY` the lobby, `BREAKOUT` a breakout; `NICK` is the sender and `OTHER` somebody.
 const STANZAS: &[&str] = &[
@@ -41,7 +46,17 @@ const STANZAS: &[&str] = &[
     r#"<message type="chat" to="HERE/OTHER"><body>psst</body></message>"#,
     r#"<message type="groupchat" to="ROOM" id="m1"><body>hi</body></message>"#,
     r#"<message type="groupchat" to="HERE" id="m2"><retract xmlns="urn:xmpp:message-retract:1" id="m1"/><body>gone</body></message>"#,
-    r#"<message type="groupchat" to="HERE" id="m3"><moderate id="m1" xmlns="urn:xmpp:message-moderate:1"><retract xmlns="urn:xmpp:message-retract:1"/></moderate></message>"#,
+    r#"<message type="groupchat" to="HERE" id="m3"><apply-to xmlns="urn:xmpp:fasten:0" id="m1"><moderated xmlns="urn:xmpp:message-moderate:1"><retract xmlns="urn:xmpp:message-retract:1"/></moderated></apply-to></message>"#,
+    r#"<message type="groupchat" to="HERE" id="m4"><replace xmlns="urn:xmpp:message-correct:0" id="m1"/><body>ho</body></message>"#,
+    r#"<message type="groupchat" to="HERE" id="m5"><reactions xmlns="urn:xmpp:reactions:0" id="m1"><reaction>A</reaction></reactions></message>"#,
+    r#"<message type="chat" to="HERE/OTHER" id="m6"><json-message xmlns="http://jitsi.org/jitmeet">{"type":"olm","olm":{}}</json-message></message>"#,
+    r#"<message type="groupchat" to="HERE" id="m7"><json-message xmlns="http://jitsi.org/jitmeet">{"type":"lobby-notify"}</json-message></message>"#,
+    r#"<message to="metadata.meet.jitsi"><room_metadata xmlns="http://jitsi.org/jitmeet" room="HERE">{"key":"permissions","data":{"groupChatRestricted":true}}</room_metadata></message>"#,
+    r#"<iq type="set" id="mu" to="HERE/focus"><mute xmlns="http://jitsi.org/jitmeet/audio" jid="HERE/OTHER">true</mute></iq>"#,
+    r#"<iq type="set" id="re" to="HERE/focus"><jibri xmlns="http://jitsi.org/protocol/jibri" action="start" recording_mode="file"/></iq>"#,
+    r#"<iq type="set" id="di" to="HERE/focus"><dial xmlns="urn:xmpp:rayo:1" to="+49" from="f"/></iq>"#,
+    r#"<iq type="set" id="mo" to="HERE"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="owner" jid="OTHER@meet.jitsi"/><item affiliation="none" jid="NICK@meet.jitsi"/></query></iq>"#,
+    r#"<iq type="set" id="kb" to="BREAKOUT"><query xmlns="http://jabber.org/protocol/muc#admin"><item nick="OTHER" role="none"/></query></iq>"#,
     // Requests.
     r#"<iq type="get" id="q" to="HERE/OTHER"><ping xmlns="urn:xmpp:ping"/></iq>"#,
     r#"<iq type="result" id="r0" to="HERE/OTHER"/>"#,
@@ -75,8 +90,8 @@ const STANZAS: &[&str] = &[
     r#"<message to="avmoderation.meet.jitsi"><av_moderation mediaType="audio" jidToBlacklist="HERE/OTHER"/></message>"#,
     r#"<message to="metadata.meet.jitsi"><room_metadata xmlns="http://jitsi.org/jitmeet" room="HERE">{"key":"startMuted","data":{"audio":true}}</room_metadata></message>"#,
     r#"<message to="metadata.meet.jitsi"><room_metadata xmlns="http://jitsi.org/jitmeet" room="HERE">{"key":"k","data":null}</room_metadata></message>"#,
-    r#"<message to="polls.meet.jitsi"><polls xmlns="http://jitsi.org/jitmeet">{"type":"polls","command":"new-poll","pollId":"p","question":"q","answers":[{"name":"a"},{"name":"b"}]}</polls></message>"#,
-    r#"<message to="polls.meet.jitsi"><polls xmlns="http://jitsi.org/jitmeet">{"type":"polls","command":"answer-poll","pollId":"p","answers":[true,false]}</polls></message>"#,
+    r#"<message to="polls.meet.jitsi"><json-message xmlns="http://jitsi.org/jitmeet">{"type":"polls","command":"new-poll","pollId":"p","question":"q","answers":[{"name":"a"},{"name":"b"}]}</json-message></message>"#,
+    r#"<message to="polls.meet.jitsi"><json-message xmlns="http://jitsi.org/jitmeet">{"type":"polls","command":"answer-poll","pollId":"p","answers":[true,false]}</json-message></message>"#,
     r#"<message to="speakerstats.meet.jitsi"><speakerstats xmlns="http://jitsi.org/jitmeet" room="HERE" silence="false"/></message>"#,
     r#"<message to="speakerstats.meet.jitsi"><faceLandmarks xmlns="http://jitsi.org/jitmeet" room="HERE" faceExpression="happy" duration="1"/></message>"#,
     r#"<message to="endconference.meet.jitsi"><end_conference/></message>"#,
@@ -132,7 +147,10 @@ pub fn operations(data: &[u8]) {
         return;
     };
     let mut world = World::new(choice);
-    while let Some((&[what, who, whom], after)) = rest.split_first_chunk::<3>() {
+    for _ in 0..MAX_OPERATIONS {
+        let Some((&[what, who, whom], after)) = rest.split_first_chunk::<3>() else {
+            return;
+        };
         rest = after;
         if !world.operation(usize::from(what) % OPERATIONS, who, whom, &mut rest) {
             return;
@@ -188,17 +206,14 @@ impl World {
             self.focuses.clear();
             self.ended = false;
         }
-        let number = who % SESSIONS;
-        let sender = sender(number);
         let special = match what.checked_sub(STANZAS.len()) {
             None => {
-                let text = self.written(STANZAS[what], number, who, whom);
-                let stanza = parse(&text, &Limits::default()).expect("a written stanza");
-                self.stanza(sender, stanza);
+                self.written_stanza(STANZAS[what], who, whom);
                 return true;
             }
             Some(index) => SPECIALS[index],
         };
+        let sender = sender(who % SESSIONS);
         let session = sender.session.clone();
         let place = self.some_place(whom);
         match special {
@@ -210,11 +225,19 @@ impl World {
                 self.stanza(sender, stanza);
             }
             Special::SessionEnded => {
-                self.input(Deed::Gone(&session), Input::SessionEnded { session: session.clone() });
+                self.input(
+                    Deed::Gone(&session),
+                    Input::SessionEnded {
+                        session: session.clone(),
+                    },
+                );
             }
             Special::SessionLeaves => {
                 let status = (whom % 2 == 0).then(|| "switch_room".to_owned());
-                let input = Input::SessionLeaves { session: session.clone(), status };
+                let input = Input::SessionLeaves {
+                    session: session.clone(),
+                    status,
+                };
                 self.input(Deed::Gone(&session), input);
             }
             Special::FocusPresence => {
@@ -241,8 +264,11 @@ impl World {
                 };
                 self.input(Deed::Server, input);
             }
-            Special::Wait => self.wait([1, 100, 300, 1_000, 5_000, 60_000, 3_600_000][usize::from(whom % 7)]),
+            Special::Wait => self.wait(
+                [1, 100, 300, 300, 1_000, 1_000, 5_000, 60_000, 3_600_000][usize::from(whom % 9)],
+            ),
             Special::Snapshot => self.restart(),
+            Special::Destroy if whom > RARELY => {}
             Special::Destroy => {
                 let input = Input::Destroy {
                     reason: "over".into(),
@@ -252,6 +278,35 @@ impl World {
             }
         }
         true
+    }
+
+    /// A stanza of the list by somebody whom it mostly makes sense for.
+    fn written_stanza(&mut self, text: &str, who: u8, whom: u8) {
+        if text.contains("end_conference") && whom > RARELY {
+            return;
+        }
+        let moderates = [
+            "muc#admin",
+            "muc#owner",
+            "avmod",
+            "breakout_rooms",
+            "invite",
+            "end_conf",
+        ];
+        let number = if moderates.iter().any(|part| text.contains(part)) && whom % 4 != 0 {
+            self.model.some_moderator(who).unwrap_or(who % SESSIONS)
+        } else {
+            who % SESSIONS
+        };
+        let strange = self.model.room_of(&sender(number).session).is_none();
+        let text = if strange && text.contains("HERE") && whom % 4 != 0 {
+            STANZAS[0]
+        } else {
+            text
+        };
+        let text = self.written(text, number, who, whom);
+        let stanza = parse(&text, &Limits::default()).expect("a written stanza");
+        self.stanza(sender(number), stanza);
     }
 
     /// A stanza of the list with its places and people.
@@ -367,7 +422,10 @@ impl World {
         }
         assert_eq!(inside, self.model.inside(), "who is in");
         let used = !self.focuses.is_empty() || self.meeting.next_timeout().is_some();
-        assert!(used || self.ended || !self.model.began(), "a meeting that nothing ends");
+        assert!(
+            used || self.ended || !self.model.began(),
+            "a meeting that nothing ends"
+        );
     }
 }
 

@@ -89,7 +89,9 @@ impl Talk {
     }
 
     fn is_dominant(&self, id: &EndpointId) -> bool {
-        self.dominant.as_ref().is_some_and(|(dominant, _)| dominant == id)
+        self.dominant
+            .as_ref()
+            .is_some_and(|(dominant, _)| dominant == id)
     }
 
     fn looks(&mut self, expression: Expression, name: Option<String>) {
@@ -114,13 +116,19 @@ impl Talk {
             }));
         }
         let user = |(id, speaker): (&EndpointId, &Speaker)| {
-            let speaking = self.dominant.as_ref().filter(|(dominant, _)| dominant == id);
+            let speaking = self
+                .dominant
+                .as_ref()
+                .filter(|(dominant, _)| dominant == id);
             let now = speaking.map_or(0, |(_, since)| at.saturating_sub(*since));
             let mut user = Map::new();
             if let Some(name) = &speaker.name {
                 user.insert("displayName".into(), name.as_str().into());
             }
-            user.insert("totalDominantSpeakerTime".into(), (speaker.millis + now).into());
+            user.insert(
+                "totalDominantSpeakerTime".into(),
+                (speaker.millis + now).into(),
+            );
             let faces = faces.remove(id).unwrap_or_default();
             user.insert("faceLandmarks".into(), faces.into());
             (id.to_string(), user.into())

@@ -124,16 +124,26 @@ fn everybody_is_told_once_what_changed_within_300_milliseconds() {
     house.pass(300);
     let list = house.list(1);
     let bob = format!("{ROOM}/{}", nick(2));
-    assert_eq!(list["rooms"]["my%20room"]["participants"][&bob]["displayName"], "Bob");
+    assert_eq!(
+        list["rooms"]["my%20room"]["participants"][&bob]["displayName"],
+        "Bob"
+    );
     house.stanza(2, &renamed);
     assert_eq!(house.meeting.next_timeout(), None);
     house.stanza(1, &format!(r#"<iq type="set" id="g" to="{ROOM}"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="owner" jid="00000002-u@meet.jitsi"/></query></iq>"#));
     house.pass(300);
     let list = house.list(1);
-    assert_eq!(list["rooms"]["my%20room"]["participants"][&bob]["role"], "moderator");
+    assert_eq!(
+        list["rooms"]["my%20room"]["participants"][&bob]["role"],
+        "moderator"
+    );
     house.leave(2, ROOM);
     house.pass(300);
-    assert!(house.list(1)["rooms"]["my%20room"]["participants"].get(&bob).is_none());
+    assert!(
+        house.list(1)["rooms"]["my%20room"]["participants"]
+            .get(&bob)
+            .is_none()
+    );
 }
 
 #[test]
@@ -155,8 +165,16 @@ fn only_moderators_command_and_others_are_met_with_silence() {
     house.quiet();
     house.breakout(2, "add", r#"subject="Mine""#);
     house.breakout(2, "remove", &format!(r#"breakoutRoomJid="{room}""#));
-    house.breakout(2, "rename", &format!(r#"breakoutRoomJid="{room}" subject="Mine""#));
-    house.breakout(2, "move-to-room", &format!(r#"participantJid="00000001-u@meet.jitsi/r1" roomJid="{room}""#));
+    house.breakout(
+        2,
+        "rename",
+        &format!(r#"breakoutRoomJid="{room}" subject="Mine""#),
+    );
+    house.breakout(
+        2,
+        "move-to-room",
+        &format!(r#"participantJid="00000001-u@meet.jitsi/r1" roomJid="{room}""#),
+    );
     assert_eq!(house.denied(), [Action::Breakout; 4]);
     // Who is in no room of the meeting is nobody.
     house.breakout(9, "add", r#"subject="Mine""#);
@@ -165,14 +183,21 @@ fn only_moderators_command_and_others_are_met_with_silence() {
     // A moderator in a breakout may, too.
     house.switch(1, ROOM, &room);
     house.quiet();
-    house.breakout(1, "rename", &format!(r#"breakoutRoomJid="{room}" subject="New""#));
+    house.breakout(
+        1,
+        "rename",
+        &format!(r#"breakoutRoomJid="{room}" subject="New""#),
+    );
     let heard = house.inbox(1).remove(0);
     assert_eq!(heard.attr("from"), Some(room.as_str()));
     assert_eq!(heard.child_named("subject").unwrap().text(), "New");
     house.made(1, "Group 2");
     house.pass(300);
     let list = house.list(1);
-    assert_eq!(list["rooms"][room.split('@').next().unwrap()]["name"], "New");
+    assert_eq!(
+        list["rooms"][room.split('@').next().unwrap()]["name"],
+        "New"
+    );
     assert_eq!(list["rooms"].as_object().unwrap().len(), 3);
     assert!(house.denied().is_empty());
 }
@@ -184,14 +209,21 @@ fn there_is_an_end_to_rooms_and_to_names() {
     for _ in 0..150 {
         house.breakout(1, "add", &format!(r#"subject="{}""#, "ä".repeat(1000)));
     }
-    let made = house.others.iter().filter(|o| matches!(o, Output::BreakoutMade { .. }));
+    let made = house
+        .others
+        .iter()
+        .filter(|o| matches!(o, Output::BreakoutMade { .. }));
     assert_eq!(made.count(), 100);
     house.pass(600);
     let list = house.list(1);
     let rooms = list["rooms"].as_object().unwrap();
     assert_eq!(rooms.len(), 101);
     let names = rooms.values().filter(|room| room["isMainRoom"] != true);
-    assert!(names.into_iter().all(|room| room["name"].as_str().unwrap().chars().count() == 150));
+    assert!(
+        names
+            .into_iter()
+            .all(|room| room["name"].as_str().unwrap().chars().count() == 150)
+    );
     for garbage in [
         r#"subject="x" breakoutRoomJid="nobody@breakout.meet.jitsi""#,
         r#"breakoutRoomJid="@@""#,
@@ -215,7 +247,11 @@ fn a_move_reaches_the_one_who_is_moved() {
     house.pass(300);
     house.quiet();
     let command = |who: &str, to: &str| format!(r#"participantJid="{who}" roomJid="{to}""#);
-    house.breakout(1, "move-to-room", &command("00000002-u@meet.jitsi/r2", &room));
+    house.breakout(
+        1,
+        "move-to-room",
+        &command("00000002-u@meet.jitsi/r2", &room),
+    );
     let told = house.told(2, "breakout_rooms");
     assert_eq!(
         told,
@@ -227,14 +263,30 @@ fn a_move_reaches_the_one_who_is_moved() {
     );
     // Not the bare address, not one who is not here, not to rooms of others.
     house.breakout(1, "move-to-room", &command("00000002-u@meet.jitsi", &room));
-    house.breakout(1, "move-to-room", &command("00000009-u@meet.jitsi/r9", &room));
-    house.breakout(1, "move-to-room", &command("00000002-u@meet.jitsi/r2", "other@muc.meet.jitsi"));
+    house.breakout(
+        1,
+        "move-to-room",
+        &command("00000009-u@meet.jitsi/r9", &room),
+    );
+    house.breakout(
+        1,
+        "move-to-room",
+        &command("00000002-u@meet.jitsi/r2", "other@muc.meet.jitsi"),
+    );
     let elsewhere = room.replace("breakout.", "muc.");
-    house.breakout(1, "move-to-room", &command("00000002-u@meet.jitsi/r2", &elsewhere));
+    house.breakout(
+        1,
+        "move-to-room",
+        &command("00000002-u@meet.jitsi/r2", &elsewhere),
+    );
     assert!(house.inboxes.is_empty());
     house.switch(2, ROOM, &room);
     house.quiet();
-    house.breakout(1, "move-to-room", &command("00000002-u@meet.jitsi/r2", ROOM));
+    house.breakout(
+        1,
+        "move-to-room",
+        &command("00000002-u@meet.jitsi/r2", ROOM),
+    );
     assert_eq!(house.told(2, "breakout_rooms")[0]["roomJid"], ROOM);
     assert!(house.inboxes.is_empty());
 }
@@ -254,7 +306,15 @@ fn a_breakout_is_a_room_of_its_own() {
         .unwrap();
     assert_eq!(codes(own), ["100", "110"]);
     assert_eq!(item(own).attr("role"), Some("moderator"));
-    assert_eq!(welcome.last().unwrap().child_named("subject").unwrap().text(), "Group 1");
+    assert_eq!(
+        welcome
+            .last()
+            .unwrap()
+            .child_named("subject")
+            .unwrap()
+            .text(),
+        "Group 1"
+    );
     house.quiet();
     house.switch(3, ROOM, &room);
     // Nobody is elected there.
@@ -262,12 +322,24 @@ fn a_breakout_is_a_room_of_its_own() {
     let own = own.iter().rfind(|e| e.name() == "presence").unwrap();
     assert_eq!(item(own).attr("role"), Some("participant"));
     house.quiet();
-    house.stanza(3, &format!(r#"<message type="groupchat" to="{room}" id="m"><body>psst</body></message>"#));
+    house.stanza(
+        3,
+        &format!(r#"<message type="groupchat" to="{room}" id="m"><body>psst</body></message>"#),
+    );
     assert_eq!(house.inbox(1).len(), 1);
     assert!(house.inbox(2).is_empty());
-    house.input(Input::SessionEnded { session: session(1) });
-    assert!(!house.events.iter().any(|e| matches!(e, RoomEvent::RoleChanged { id, .. } if id.as_str() == nick(3))));
-    let ask = format!(r#"<iq type="get" id="d" to="{room}"><query xmlns="http://jabber.org/protocol/disco#info"/></iq>"#);
+    house.input(Input::SessionEnded {
+        session: session(1),
+    });
+    assert!(
+        !house
+            .events
+            .iter()
+            .any(|e| matches!(e, RoomEvent::RoleChanged { id, .. } if id.as_str() == nick(3)))
+    );
+    let ask = format!(
+        r#"<iq type="get" id="d" to="{room}"><query xmlns="http://jabber.org/protocol/disco#info"/></iq>"#
+    );
     house.quiet();
     house.stanza(3, &ask);
     let answer = house.inbox(3).remove(0);
@@ -280,7 +352,10 @@ fn a_breakout_is_a_room_of_its_own() {
     };
     assert_eq!(value("muc#roominfo_isbreakout").unwrap(), "1");
     assert_eq!(value("muc#roominfo_breakout_main_room").unwrap(), ROOM);
-    assert_ne!(value("muc#roominfo_meetingId").unwrap(), house.meeting.meeting_id());
+    assert_ne!(
+        value("muc#roominfo_meetingId").unwrap(),
+        house.meeting.meeting_id()
+    );
 }
 
 #[test]
@@ -293,16 +368,25 @@ fn who_was_not_let_into_the_meeting_stays_out_of_its_breakouts() {
     house.join_as(9, &room, &nick(9));
     let refused = house.inbox(9).remove(0);
     assert_eq!(condition(&refused), ("cancel".into(), "not-allowed".into()));
-    assert_eq!(refused.attr("from"), Some(format!("{room}/{}", nick(9)).as_str()));
+    assert_eq!(
+        refused.attr("from"),
+        Some(format!("{room}/{}", nick(9)).as_str())
+    );
     assert!(refused.child("x", ns::MUC).is_some());
     assert!(!refused.to_xml().contains("Room creation is restricted"));
     assert_eq!(house.meeting.places(), [Place::Main]);
     // Nor does anything else wake a breakout.
     house.stanza(9, &format!(r#"<iq type="get" id="q" to="{room}"><query xmlns="http://jabber.org/protocol/disco#info"/></iq>"#));
     assert_eq!(condition(&house.inbox(9)[0]).1, "item-not-found");
-    house.stanza(9, &format!(r#"<message type="groupchat" to="{room}"><body>x</body></message>"#));
+    house.stanza(
+        9,
+        &format!(r#"<message type="groupchat" to="{room}"><body>x</body></message>"#),
+    );
     assert_eq!(condition(&house.inbox(9)[0]).1, "item-not-found");
-    house.stanza(9, &format!(r#"<presence type="unavailable" to="{room}/x"/>"#));
+    house.stanza(
+        9,
+        &format!(r#"<presence type="unavailable" to="{room}/x"/>"#),
+    );
     assert!(house.inbox(9).is_empty());
     assert_eq!(house.meeting.places(), [Place::Main]);
     // Who has been in the main room may come; who was removed from it, not before it was in again.
@@ -332,12 +416,17 @@ fn nobody_is_in_two_rooms_of_a_meeting() {
         RoomEvent::OccupantLeft { session: gone, reason: LeaveReason::Replaced, .. } if *gone == session(2)
     )));
     let main = house.inbox(1);
-    let gone = main.iter().find(|e| e.attr("from") == Some(&format!("{ROOM}/{}", nick(2))));
+    let gone = main
+        .iter()
+        .find(|e| e.attr("from") == Some(&format!("{ROOM}/{}", nick(2))));
     assert_eq!(gone.unwrap().attr("type"), Some("unavailable"));
     assert_eq!(house.meeting.occupant_count(), 2);
     house.join(2);
     assert_eq!(house.meeting.occupant_count(), 2);
-    assert_eq!(house.meeting.whereabouts(&session(2)).unwrap().0, Place::Main);
+    assert_eq!(
+        house.meeting.whereabouts(&session(2)).unwrap().0,
+        Place::Main
+    );
 }
 
 #[test]
@@ -360,15 +449,26 @@ fn a_meeting_lasts_while_people_are_in_its_breakouts_and_five_seconds_more() {
         place: id.clone(),
         authenticated: false,
     });
-    assert!(house.others.contains(&Output::Answer { request: 2, outcome: Outcome::Ready }));
-    assert!(house.others.contains(&Output::FocusWanted { place: id.clone() }));
+    assert!(house.others.contains(&Output::Answer {
+        request: 2,
+        outcome: Outcome::Ready
+    }));
+    assert!(
+        house
+            .others
+            .contains(&Output::FocusWanted { place: id.clone() })
+    );
     house.join_as(1, &room, &nick(1));
     house.pass(60_000);
     assert_eq!(house.ends(), 0);
     // Into the main room without a request: it gets a focus all the same.
     house.quiet();
     house.join(2);
-    assert!(house.others.contains(&Output::FocusWanted { place: Place::Main }));
+    assert!(
+        house
+            .others
+            .contains(&Output::FocusWanted { place: Place::Main })
+    );
     house.leave(2, ROOM);
     house.focus_ended(Place::Main);
     house.quiet();
@@ -394,11 +494,19 @@ fn who_is_in_a_breakout_that_is_closed_returns() {
     house.breakout(1, "remove", &format!(r#"breakoutRoomJid="{room}""#));
     let own = house.inbox(1).remove(0);
     assert_eq!(own.attr("type"), Some("unavailable"));
-    assert_eq!(own.attr("from"), Some(format!("{room}/{}", nick(1)).as_str()));
+    assert_eq!(
+        own.attr("from"),
+        Some(format!("{room}/{}", nick(1)).as_str())
+    );
     assert_eq!(codes(&own), ["110"]);
-    let destroy = own.child("x", ns::MUC_USER).unwrap().child("destroy", ns::MUC_USER);
+    let destroy = own
+        .child("x", ns::MUC_USER)
+        .unwrap()
+        .child("destroy", ns::MUC_USER);
     assert_eq!(destroy.unwrap().attr("jid"), Some(ROOM));
-    let Place::Breakout(id) = place(&room) else { panic!() };
+    let Place::Breakout(id) = place(&room) else {
+        panic!()
+    };
     assert!(house.others.contains(&Output::BreakoutGone { id }));
     // It was the last one: the meeting waits for those who return.
     house.focus_ended(place(&room));
@@ -410,7 +518,10 @@ fn who_is_in_a_breakout_that_is_closed_returns() {
     house.quiet();
     house.join_as(1, &room, &nick(1));
     assert_eq!(condition(&house.inbox(1)[0]).1, "not-allowed");
-    assert_eq!(house.meeting.whereabouts(&session(1)).unwrap().0, Place::Main);
+    assert_eq!(
+        house.meeting.whereabouts(&session(1)).unwrap().0,
+        Place::Main
+    );
 }
 
 #[test]
@@ -422,12 +533,18 @@ fn a_meeting_with_breakouts_is_restored() {
     house.switch(2, ROOM, &room);
     let text = serde_json::to_string(&house.meeting.snapshot(house.now)).unwrap();
     house.meeting = Meeting::restore(serde_json::from_str(&text).unwrap(), house.now).unwrap();
-    assert_eq!(serde_json::to_string(&house.meeting.snapshot(house.now)).unwrap(), text);
+    assert_eq!(
+        serde_json::to_string(&house.meeting.snapshot(house.now)).unwrap(),
+        text
+    );
     house.quiet();
     house.pass(300);
     let list = house.list(1);
     let id = room.split('@').next().unwrap();
-    assert_eq!(list["rooms"][id]["participants"].as_object().unwrap().len(), 1);
+    assert_eq!(
+        list["rooms"][id]["participants"].as_object().unwrap().len(),
+        1
+    );
     house.switch(2, &room, ROOM);
     assert_eq!(house.meeting.occupant_count(), 2);
 }

@@ -37,7 +37,10 @@ fn a_moderator_ends_the_meeting_for_all_wherever_they_are() {
     house.stanza(9, END);
     assert_eq!(house.denied(), [Action::End; 2]);
     assert!(house.inboxes.is_empty() && house.events.is_empty());
-    house.stanza(1, r#"<message to="endconference.meet.jitsi"><what/></message>"#);
+    house.stanza(
+        1,
+        r#"<message to="endconference.meet.jitsi"><what/></message>"#,
+    );
     assert!(house.inboxes.is_empty());
 
     house.stanza(1, END);
@@ -45,7 +48,10 @@ fn a_moderator_ends_the_meeting_for_all_wherever_they_are() {
         let heard = house.inbox(number);
         assert_eq!(heard.len(), 1, "{number}: its own, and no other's");
         let destroy = destroy(&heard[0]);
-        assert_eq!(heard[0].attr("from"), Some(format!("{room}/{}", nick(number)).as_str()));
+        assert_eq!(
+            heard[0].attr("from"),
+            Some(format!("{room}/{}", nick(number)).as_str())
+        );
         assert_eq!(destroy.attr("jid"), None);
         let reason = destroy.child("reason", ns::MUC_USER).unwrap().text();
         assert_eq!(reason, "The meeting has been terminated");
@@ -144,7 +150,9 @@ fn a_newcomer_learns_who_spoke_how_long() {
     house.pass(10_000);
     house.speaks(1, false);
     house.pass(1_000);
-    house.input(Input::SessionEnded { session: session(1) });
+    house.input(Input::SessionEnded {
+        session: session(1),
+    });
     house.pass(1_000);
     house.looks(2, "happy");
     house.looks(2, "&lt;script>");
@@ -177,7 +185,9 @@ fn statistics_do_not_grow_without_end() {
     for number in 2..=1_101 {
         house.join(number);
         house.speaks(number, false);
-        house.input(Input::SessionEnded { session: session(number) });
+        house.input(Input::SessionEnded {
+            session: session(number),
+        });
         house.inboxes.clear();
     }
     let told = house.statistics(5_000).unwrap();
@@ -185,7 +195,10 @@ fn statistics_do_not_grow_without_end() {
     assert_eq!(users.len(), 1_000);
     // The one who spoke longest is still there.
     assert_eq!(users[&nick(1)]["totalDominantSpeakerTime"], 1000);
-    assert_eq!(users[&nick(1)]["faceLandmarks"].as_array().unwrap().len(), 1_000);
+    assert_eq!(
+        users[&nick(1)]["faceLandmarks"].as_array().unwrap().len(),
+        1_000
+    );
 }
 
 #[test]
@@ -215,7 +228,11 @@ fn shared_experiences_are_relayed_as_they_are() {
     ];
     house.stanza(
         1,
-        &format!(r#"<presence to="{ROOM}/{}">{}</presence>"#, nick(1), children.concat()),
+        &format!(
+            r#"<presence to="{ROOM}/{}">{}</presence>"#,
+            nick(1),
+            children.concat()
+        ),
     );
     let heard = house.inbox(2).remove(0).to_xml();
     for child in children {
@@ -224,10 +241,23 @@ fn shared_experiences_are_relayed_as_they_are() {
     // Late ones learn it, too.
     house.join(3);
     let welcome = house.inbox(3);
-    assert!(welcome.iter().any(|e| e.child_named("shared-video").is_some()));
+    assert!(
+        welcome
+            .iter()
+            .any(|e| e.child_named("shared-video").is_some())
+    );
     // What is not repeated is over.
-    house.stanza(1, &format!(r#"<presence to="{ROOM}/{}"><follow-me off="true"/></presence>"#, nick(1)));
+    house.stanza(
+        1,
+        &format!(
+            r#"<presence to="{ROOM}/{}"><follow-me off="true"/></presence>"#,
+            nick(1)
+        ),
+    );
     let heard = house.inbox(2).pop().unwrap();
     assert!(heard.child_named("shared-video").is_none());
-    assert_eq!(heard.child_named("follow-me").unwrap().attr("off"), Some("true"));
+    assert_eq!(
+        heard.child_named("follow-me").unwrap().attr("off"),
+        Some("true")
+    );
 }
