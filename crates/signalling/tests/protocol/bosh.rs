@@ -2,6 +2,7 @@
 
 use crate::harness::{DOMAIN, House, ROOM, groupchat};
 use althing_xmpp::{Element, Limits, ns, parse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 const CREATE: &str = r#"to="meet.jitsi" xml:lang="en" wait="60" hold="1" content="text/xml; charset=utf-8" ver="1.6" xmpp:version="1.0""#;
@@ -222,6 +223,42 @@ async fn an_empty_request_is_held_for_a_minute_and_a_silent_client_is_gone_after
         .await;
     let waited = started.elapsed().as_secs_f64();
     assert!((59.0..61.0).contains(&waited), "{waited}");
+}
+
+/// Its connection ends while a request is held: the minute begins then, not when that request's ends.
+#[tokio::test]
+async fn a_client_that_lets_go_of_its_request_is_gone_after_a_minute() {
+    let house = House::start().await;
+    let (mut witness, _) = house.joined(ROOM).await;
+    let mut bob = Bosh::bound(&house, "/http-bind").await;
+    bob.join().await;
+    let held = bob.next("", "");
+    let mut stream = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let request = format!(
+        "POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{held}",
+        held.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // It is held now: somebody else's word is told on it.
+    witness.send(groupchat("now")).await;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let held = bob.next("", "");
+    let request = format!(
+        "POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{held}",
+        held.len()
+    );
+    let mut second = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    second.write_all(request.as_bytes()).await.unwrap();
+    drop((stream, second));
+    tokio::time::pause();
+    let started = Instant::now();
+    witness
+        .until(|e| e.attr("type") == Some("unavailable"))
+        .await;
+    let waited = started.elapsed().as_secs_f64();
+    assert!((59.0..70.0).contains(&waited), "{waited}");
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ async fn a_client_that_does_not_read_is_closed_and_counted() {
         assert!(said < 20_000, "it is never closed");
         talker
             .send(format!(
-                r#"<message xmlns="jabber:client" type="groupchat" to="{ROOM}" id="m{said}"><json-message xmlns="http://jitsi.org/jitmeet">{body}</json-message></message>"#
+                r#"<message xmlns="jabber:client" type="groupchat" to="{ROOM}" id="m{said}"><body>{body}</body></message>"#
             ))
             .await;
         talker.until(|e| e.name() == "message").await;
