@@ -129,11 +129,7 @@ impl Room {
             (Some("none"), None) => {
                 let nick = item.attr("nick").unwrap_or_default();
                 if nick == FOCUS {
-                    return Err((
-                        ErrorType::Cancel,
-                        Condition::NotAllowed,
-                        "the focus stays",
-                    ));
+                    return Err((ErrorType::Cancel, Condition::NotAllowed, "the focus stays"));
                 }
                 let id = self.occupants.get(nick).map(|o| o.id.clone()).ok_or((
                     ErrorType::Cancel,
@@ -186,13 +182,7 @@ impl Room {
         }
     }
 
-    fn carry_out(
-        &mut self,
-        turn: &mut Turn<'_>,
-        actor: &EndpointId,
-        sender: &Sender,
-        deed: Deed,
-    ) {
+    fn carry_out(&mut self, turn: &mut Turn<'_>, actor: &EndpointId, sender: &Sender, deed: Deed) {
         match deed {
             Deed::Kick { id, reason } => {
                 let farewell = Farewell {

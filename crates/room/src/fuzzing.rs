@@ -222,7 +222,7 @@ impl World {
                 let Ok(stanza) = parse(&text, &Limits::default()) else {
                     return false;
                 };
-                self.stanza(sender, stanza);
+                self.stanza(&sender, &stanza);
             }
             Special::SessionEnded => {
                 self.input(
@@ -233,7 +233,7 @@ impl World {
                 );
             }
             Special::SessionLeaves => {
-                let status = (whom % 2 == 0).then(|| "switch_room".to_owned());
+                let status = whom.is_multiple_of(2).then(|| "switch_room".to_owned());
                 let input = Input::SessionLeaves {
                     session: session.clone(),
                     status,
@@ -293,20 +293,21 @@ impl World {
             "invite",
             "end_conf",
         ];
-        let number = if moderates.iter().any(|part| text.contains(part)) && whom % 4 != 0 {
+        let number = if moderates.iter().any(|part| text.contains(part)) && !whom.is_multiple_of(4)
+        {
             self.model.some_moderator(who).unwrap_or(who % SESSIONS)
         } else {
             who % SESSIONS
         };
         let strange = self.model.room_of(&sender(number).session).is_none();
-        let text = if strange && text.contains("HERE") && whom % 4 != 0 {
+        let text = if strange && text.contains("HERE") && !whom.is_multiple_of(4) {
             STANZAS[0]
         } else {
             text
         };
         let text = self.written(text, number, who, whom);
         let stanza = parse(&text, &Limits::default()).expect("a written stanza");
-        self.stanza(sender(number), stanza);
+        self.stanza(&sender(number), &stanza);
     }
 
     /// A stanza of the list with its places and people.
@@ -351,8 +352,8 @@ impl World {
         }
     }
 
-    fn stanza(&mut self, sender: Sender, stanza: Element) {
-        let deed = Deed::Stanza(&sender, &stanza);
+    fn stanza(&mut self, sender: &Sender, stanza: &Element) {
+        let deed = Deed::Stanza(sender, stanza);
         let input = Input::Stanza {
             sender: sender.clone(),
             stanza: stanza.clone(),
@@ -406,7 +407,7 @@ impl World {
         self.model.finish(self.ended);
     }
 
-    fn check(&mut self) {
+    fn check(&self) {
         let mut inside = BTreeMap::new();
         for place in self.meeting.places() {
             let room = self.meeting.room(&place).expect("a room that is awake");

@@ -78,13 +78,7 @@ impl Room {
         self.send(&sender.session, &reply);
     }
 
-    fn stranger_iq(
-        &mut self,
-        turn: &mut Turn<'_>,
-        sender: &Sender,
-        to: &Jid,
-        stanza: &Element,
-    ) {
+    fn stranger_iq(&mut self, turn: &mut Turn<'_>, sender: &Sender, to: &Jid, stanza: &Element) {
         let set = stanza.attr("type") == Some("set");
         let payload = stanza.children().next().filter(|_| set);
         // Protocol 1 §15.1 wants `forbidden` for the room itself, §22.1 `not-acceptable` for others,
@@ -287,14 +281,9 @@ impl Room {
                 .with_attr("type", "text")
                 .with_attr("name", name),
         );
-        for feature in [
-            ns::MUC,
-            "muc_nonanonymous",
-            "muc_hidden",
-            "muc_temporary",
-        ]
-        .into_iter()
-        .chain(self.lock_features(turn.common))
+        for feature in [ns::MUC, "muc_nonanonymous", "muc_hidden", "muc_temporary"]
+            .into_iter()
+            .chain(self.lock_features(turn.common))
         {
             query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
         }

@@ -119,11 +119,7 @@ impl Room {
     }
 
     /// Takes the occupant of a session out, if it is in.
-    pub(crate) fn leave_session(
-        &mut self,
-        session: &SessionId,
-        reason: LeaveReason,
-    ) {
+    pub(crate) fn leave_session(&mut self, session: &SessionId, reason: LeaveReason) {
         let Some(id) = self.by_session.get(session).cloned() else {
             return;
         };
@@ -137,12 +133,7 @@ impl Room {
         self.remove(&id, &farewell, reason);
     }
 
-    pub(crate) fn remove(
-        &mut self,
-        id: &EndpointId,
-        farewell: &Farewell,
-        reason: LeaveReason,
-    ) {
+    pub(crate) fn remove(&mut self, id: &EndpointId, farewell: &Farewell, reason: LeaveReason) {
         let Some(gone) = self.occupants.remove(id) else {
             return;
         };

@@ -41,7 +41,10 @@ fn identity_element(identity: &Identity) -> Element {
 /// What the occupant's own client is told that it may do, in place of what it knew
 /// (protocol 4 §3.2); nothing while what it knows from its token holds.
 fn permissions(occupant: &Occupant) -> Option<Cow<'_, Features>> {
-    let of_token = occupant.identity.as_deref().and_then(|i| i.features.as_ref());
+    let of_token = occupant
+        .identity
+        .as_deref()
+        .and_then(|i| i.features.as_ref());
     match (&occupant.granted, of_token) {
         (Some(granted), _) => Some(Cow::Borrowed(granted.as_ref())),
         (None, Some(features)) => occupant.misled.then_some(Cow::Borrowed(features)),

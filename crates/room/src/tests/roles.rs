@@ -551,7 +551,7 @@ fn permissions_are_told_to_whom_the_token_says_nothing() {
     affiliate(&mut house, 2, ROOM, &[(4, "owner"), (3, "owner")]);
     let narrow = BTreeMap::from([("recording".to_owned(), false)]);
     assert_eq!(permissions(&house.inbox(4)), Some(narrow.clone()));
-    assert_eq!(permissions(&house.inbox(3)), Some(narrow.clone()));
+    assert_eq!(permissions(&house.inbox(3)), Some(narrow));
     let may = |house: &House, number: u64, feature: &str| {
         house.meeting.main.occupants[&*nick(number)].is_allowed(feature)
     };
