@@ -176,7 +176,7 @@ impl Model {
     }
 
     /// Everything has been said that the input led to.
-    pub(super) fn finish(&mut self, ended: bool) {
+    pub(super) fn finish(&self, ended: bool) {
         if let Some(gone) = &self.cause.gone {
             assert!(!self.inside.contains_key(gone), "a ghost of {gone:?}");
         }
