@@ -5,11 +5,11 @@ use crate::conference::Conference;
 use crate::endpoint::Endpoint;
 use crate::outlet::Outlet;
 use crate::settings::SlotMode;
-use crate::slots::{POOL, Placing};
+use crate::slots::{Fresh, POOL, Placing};
 use crate::source::Subscriber;
 use crate::timers::Timer;
 use althing_colibri::{Constraint, VideoConstraints};
-use althing_model::{Entropy, MediaKind, SourceName};
+use althing_model::{MediaKind, SourceName};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -361,19 +361,9 @@ impl Conference {
             tick,
             ..
         } = self;
-        let mut fresh = || {
-            let ssrc = loop {
-                let candidate = entropy.ssrc();
-                if ssrcs.insert(candidate.0) {
-                    break candidate;
-                }
-            };
-            // Below half, so that a receiver that misses the first packets still guesses right.
-            (ssrc, (entropy.next_u64() & 0x3fff) as u16)
-        };
         let mut placing = Placing {
             sources,
-            fresh: &mut fresh,
+            fresh: Fresh { entropy, ssrcs },
             tick: *tick,
             now,
             evicted: Vec::new(),

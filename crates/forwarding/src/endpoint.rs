@@ -5,6 +5,7 @@ use crate::bucket::Bucket;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
 use crate::outlet::Outlet;
 use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, SlotMode};
+use crate::slots::Ended;
 use crate::speakers::Speaker;
 use althing_colibri::AudioSubscription;
 use althing_model::{EndpointId, MediaKind, MediaKinds, Role, SourceName, Ssrc, VideoType};
@@ -64,9 +65,11 @@ pub(crate) struct Endpoint {
     pub(crate) forwarded: Vec<SourceName>,
     pub(crate) outlets: Vec<Outlet>,
     pub(crate) outlet_of: IndexMap<usize>,
-    /// Outlet by SSRC, and whether that is its retransmission SSRC. Never forgotten: an SSRC must
-    /// not return in another meaning.
+    /// Outlet by SSRC, and whether that is its retransmission SSRC. Kept as long as the outlet: an
+    /// SSRC does not return in another meaning while anybody may remember it.
     pub(crate) by_ssrc: SsrcMap<(usize, bool)>,
+    /// Numbers of SSRCs that had outlets once.
+    pub(crate) ended: Ended,
     pub(crate) transport_cc: u16,
     /// Greater for who was dominant later; 0 for never.
     pub(crate) spoke: u64,
@@ -106,6 +109,7 @@ impl Endpoint {
             outlets: Vec::new(),
             outlet_of: IndexMap::with_hasher(hash),
             by_ssrc: SsrcMap::with_hasher(hash),
+            ended: Ended::new(hash),
             transport_cc: 0,
             spoke: 0,
             dirty_audio: true,

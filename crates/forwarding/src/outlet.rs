@@ -280,6 +280,24 @@ impl Outlet {
         self.requester.satisfied();
     }
 
+    /// The source is gone; the numbers stay, since they go on with the next one.
+    pub(crate) fn unmap(&mut self) {
+        self.source = None;
+        self.subscribed = false;
+        self.changed = false;
+        self.resent = Vec::new();
+    }
+
+    /// The last sequence numbers used, of media and of retransmissions.
+    pub(crate) const fn last_numbers(&self) -> (u16, u16) {
+        (seq::truncate(self.last_sequence), self.rtx_sequence)
+    }
+
+    /// Retransmissions begin after this number.
+    pub(crate) const fn continue_rtx(&mut self, last: u16) {
+        self.rtx_sequence = last;
+    }
+
     /// The receiver is about to learn of the mapping.
     pub(crate) fn announced(&mut self, hold: Duration, now: Instant) {
         self.changed = false;

@@ -2,21 +2,32 @@
 //!
 //! A rewriting receiver has a pool of slots that only grows to its limit; a slot stays with its
 //! source while that is there, waits in case the name returns, and is re-used by others then. It is
-//! not given away within a second of its creation, since the client may still be adding it. A plain
-//! receiver has one outlet per SSRC, for ever.
+//! not given away within a second of its creation, since the client may still be adding it.
+//!
+//! A plain receiver sees sources by their own SSRCs and has an outlet for each: as many as there can
+//! be at once. The outlet of a source that ended is kept for its return, until another source needs
+//! room; the one unused longest goes first, and only the numbers it had come to are kept. So whatever
+//! comes and goes, an SSRC that returns goes on where it was, and nobody is kept out by those who
+//! have gone. **And when full?** The source waits until another ends.
 
 use crate::endpoint::Endpoint;
+use crate::hash::{Keyed, SsrcMap};
 use crate::outlet::Outlet;
 use crate::settings::SlotMode;
 use crate::source::Source;
-use althing_model::{MediaKind, Ssrc};
+use althing_model::{Entropy, MediaKind, SeededEntropy, Ssrc};
 use slab::Slab;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Slots per receiver and kind.
 pub(crate) const POOL: usize = 50;
-/// Outlets of a plain receiver over its life; a client that makes more SSRCs gets no more.
+/// Outlets of a plain receiver. As many SSRCs a transport seals for with a window for each
+/// (protocol 5 §3).
 const PLAIN: usize = 1024;
+/// SSRCs without an outlet whose numbers are remembered: as many as a transport seals for under one
+/// key. Beyond that it refuses new ones, and remembering more is of no use.
+const ENDED: usize = 16 * 1024;
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// Whether an outlet may be taken from its source; the least number goes first.
@@ -25,8 +36,7 @@ pub(crate) type Evictable<'a> = &'a dyn Fn(&Outlet) -> Option<u64>;
 /// What placing sources needs of the conference.
 pub(crate) struct Placing<'a> {
     pub(crate) sources: &'a Slab<Source>,
-    /// A random SSRC that nobody uses, and a random start of sequence numbers.
-    pub(crate) fresh: &'a mut dyn FnMut() -> (Ssrc, u16),
+    pub(crate) fresh: Fresh<'a>,
     /// Grows with every placing, to tell what was wanted last.
     pub(crate) tick: u64,
     pub(crate) now: Instant,
@@ -34,6 +44,63 @@ pub(crate) struct Placing<'a> {
     pub(crate) evicted: Vec<usize>,
     /// When to try again for the sources that got none.
     pub(crate) retry_at: Option<Instant>,
+}
+
+/// Where random numbers for outlets come from.
+pub(crate) struct Fresh<'a> {
+    pub(crate) entropy: &'a mut SeededEntropy,
+    pub(crate) ssrcs: &'a mut BTreeSet<u32>,
+}
+
+impl Fresh<'_> {
+    /// An SSRC that nobody uses, taken.
+    fn ssrc(&mut self) -> Ssrc {
+        loop {
+            let candidate = self.entropy.ssrc();
+            if self.ssrcs.insert(candidate.0) {
+                return candidate;
+            }
+        }
+    }
+
+    /// Where sequence numbers begin: below half, so that a receiver that misses the first packets
+    /// still guesses right.
+    fn start(&mut self) -> u16 {
+        (self.entropy.next_u64() & 0x3fff) as u16
+    }
+}
+
+/// The last sequence numbers of SSRCs whose outlet went to others; the oldest are forgotten first.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    numbers: SsrcMap<u16>,
+    order: VecDeque<u32>,
+}
+
+impl Ended {
+    pub(crate) fn new(hash: Keyed) -> Self {
+        Self {
+            numbers: SsrcMap::with_hasher(hash),
+            order: VecDeque::new(),
+        }
+    }
+
+    fn remember(&mut self, ssrc: Ssrc, last: u16) {
+        if self.numbers.insert(ssrc.0, last).is_some() {
+            return;
+        }
+        self.order.push_back(ssrc.0);
+        if self.order.len() > ENDED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.numbers.remove(&oldest);
+        }
+    }
+
+    /// The last number it had; remembered still, in case its outlet goes unused.
+    fn last(&self, ssrc: Ssrc) -> Option<u16> {
+        self.numbers.get(&ssrc.0).copied()
+    }
 }
 
 impl Endpoint {
@@ -99,8 +166,8 @@ impl Endpoint {
             return free;
         }
         if count < POOL {
-            let (ssrc, start) = (placing.fresh)();
-            let rtx = (*kind == MediaKind::Video).then(|| (placing.fresh)().0);
+            let (ssrc, start) = (placing.fresh.ssrc(), placing.fresh.start());
+            let rtx = (*kind == MediaKind::Video).then(|| placing.fresh.ssrc());
             return Some(self.add_outlet(Outlet::new(
                 *kind,
                 ssrc,
@@ -142,31 +209,66 @@ impl Endpoint {
             Some(_) => return None,
             None => {}
         }
-        if self.outlets.len() >= PLAIN {
-            return None;
-        }
+        let room = if self.outlets.len() < PLAIN {
+            None
+        } else {
+            Some(self.retire_outlet()?)
+        };
         let rtx = encoding
             .rtx
             .filter(|rtx| !self.by_ssrc.contains_key(&rtx.0));
-        let (_, start) = (placing.fresh)();
-        Some(self.add_outlet(Outlet::new(
+        let start = placing.fresh.start();
+        let last = |ssrc| self.ended.last(ssrc).unwrap_or(start);
+        let mut outlet = Outlet::new(
             *kind,
             encoding.primary,
             rtx,
             name.clone(),
-            start,
+            last(encoding.primary),
             placing.now,
-        )))
+        );
+        if let Some(rtx) = rtx {
+            outlet.continue_rtx(last(rtx));
+        }
+        Some(match room {
+            None => self.add_outlet(outlet),
+            Some(index) => {
+                self.list_ssrcs(index, &outlet);
+                self.outlets[index] = outlet;
+                index
+            }
+        })
+    }
+
+    /// Takes the outlet from the source that ended longest ago, and remembers its numbers.
+    fn retire_outlet(&mut self) -> Option<usize> {
+        let (index, outlet) = self
+            .outlets
+            .iter()
+            .enumerate()
+            .filter(|(_, outlet)| outlet.source.is_none())
+            .min_by_key(|(_, outlet)| outlet.touched)?;
+        let (media, retransmissions) = outlet.last_numbers();
+        let of_rtx = outlet.rtx.map(|rtx| (rtx, retransmissions));
+        for (ssrc, last) in std::iter::once((outlet.ssrc, media)).chain(of_rtx) {
+            self.by_ssrc.remove(&ssrc.0);
+            self.ended.remember(ssrc, last);
+        }
+        Some(index)
     }
 
     fn add_outlet(&mut self, outlet: Outlet) -> usize {
         let index = self.outlets.len();
+        self.list_ssrcs(index, &outlet);
+        self.outlets.push(outlet);
+        index
+    }
+
+    fn list_ssrcs(&mut self, index: usize, outlet: &Outlet) {
         self.by_ssrc.insert(outlet.ssrc.0, (index, false));
         if let Some(rtx) = outlet.rtx {
             self.by_ssrc.insert(rtx.0, (index, true));
         }
-        self.outlets.push(outlet);
-        index
     }
 
     /// Whether another source of this kind could get a slot without anybody losing one.
@@ -185,9 +287,69 @@ impl Endpoint {
     pub(crate) fn unmap(&mut self, source: usize) {
         if let Some(outlet) = self.outlet_of.remove(&source) {
             let outlet = &mut self.outlets[outlet];
-            outlet.source = None;
-            outlet.subscribed = false;
-            outlet.changed = false;
+            outlet.unmap();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conference, EndpointSettings, Settings};
+    use althing_model::{
+        Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName,
+        VideoType,
+    };
+
+    #[test]
+    fn a_plain_receiver_takes_no_ssrcs_of_its_own() {
+        let feedback = FeedbackSources {
+            audio: Ssrc(1),
+            video: Ssrc(2),
+        };
+        let mut conference = Conference::new(Settings::default(), feedback, 7);
+        let now = althing_testkit::epoch();
+        let [ann, _] = ["ann", "bob"].map(|id| {
+            let settings = EndpointSettings {
+                id: EndpointId::new(id).unwrap(),
+                role: Role::Participant,
+                may_send: MediaKinds::ALL,
+                receives_audio: true,
+                receives_video: true,
+                slots: SlotMode::Plain,
+            };
+            let key = conference.add_endpoint(now, settings);
+            conference.connected(now, key, true);
+            key
+        });
+        for ssrc in 1000..1100 {
+            let name = SourceName::new("ann-a0").unwrap();
+            let source = SourceDescription {
+                kind: MediaKind::Audio,
+                name,
+                video_type: VideoType::Camera,
+                msid: String::new(),
+                encodings: vec![Encoding {
+                    primary: Ssrc(ssrc),
+                    rtx: None,
+                }],
+            };
+            conference.set_sources(now, ann, vec![source]);
+            while conference.poll().is_some() {}
+            assert_eq!(conference.ssrcs, BTreeSet::from([1, 2, ssrc]));
+        }
+    }
+
+    #[test]
+    fn the_oldest_numbers_are_forgotten_first() {
+        let mut ended = Ended::new(Keyed(1));
+        for ssrc in 0..=ENDED as u32 {
+            ended.remember(Ssrc(ssrc), 7);
+            ended.remember(Ssrc(ssrc), 8);
+        }
+        assert_eq!(ended.last(Ssrc(0)), None);
+        assert_eq!(ended.last(Ssrc(1)), Some(8));
+        assert_eq!(ended.last(Ssrc(ENDED as u32)), Some(8));
+        assert_eq!((ended.numbers.len(), ended.order.len()), (ENDED, ENDED));
     }
 }

@@ -507,6 +507,87 @@ fn a_plain_receiver_never_sees_a_number_twice_though_the_source_comes_back() {
 }
 
 #[test]
+fn a_plain_receiver_hears_everybody_however_many_came_and_went_before() {
+    let mut room = Room::new();
+    let ann = room.join("ann", Plain);
+    let bob = room.join("bob", Plain);
+    room.say(bob, WANT_ALL);
+    for round in 0..3000 {
+        let base = 1000 + 10 * round;
+        room.signal(ann, base, &["a0", "v0"]);
+        room.rtp(ann, &opus(base, 7, 960, 30));
+        room.rtp(ann, &vp8(base + 2, 7, 3000, true));
+        let heard: Vec<u32> = room.sent_to(bob).iter().map(|s| s.rtp().ssrc().0).collect();
+        assert_eq!(heard, [base, base + 2], "round {round}");
+        room.signal(ann, base, &[]);
+    }
+}
+
+#[test]
+fn an_ssrc_that_returns_after_a_thousand_others_goes_on_where_it_was() {
+    let mut room = Room::new();
+    let ann = room.join("ann", Plain);
+    let bob = room.join("bob", Plain);
+    room.say(bob, WANT_ALL);
+    let send = |room: &mut Room, number: u16| {
+        room.signal(ann, 100, &["v0"]);
+        room.rtp(ann, &vp8(100, number, 3000 * u32::from(number), true));
+        let lost = room.sent_to(bob)[0].rtp().sequence();
+        let mut nack = Vec::new();
+        rtcp::nack(&mut nack, Ssrc(9), Ssrc(100), &[lost]);
+        room.rtcp(bob, &nack);
+        let again = room.sent_to(bob)[0].rtp().sequence();
+        room.rtp(
+            ann,
+            &vp8(100, number + 1, 3000 * u32::from(number) + 3000, false),
+        );
+        let last = room.sent_to(bob)[0].rtp().sequence();
+        room.signal(ann, 100, &[]);
+        (last, again)
+    };
+    let (media, rtx) = send(&mut room, 10);
+    for other in 0..1100 {
+        room.signal(ann, 1000 + 2 * other, &["v0"]);
+        room.signal(ann, 1000, &[]);
+    }
+    let (media_after, rtx_after) = send(&mut room, 3);
+    assert_eq!(media_after, media.wrapping_add(2));
+    assert_eq!(rtx_after, rtx.wrapping_add(1));
+}
+
+#[test]
+fn more_sources_than_a_plain_receiver_has_room_for_wait_until_others_end() {
+    let mut settings = Settings::default();
+    settings.max_sources_per_endpoint = 1100;
+    let mut room = Room::with(settings);
+    let ann = room.join("ann", Plain);
+    let bob = room.join("bob", Plain);
+    let names: Vec<String> = (0..1025).map(|i| format!("a{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    room.signal(ann, 10_000, &names);
+    let hears = |room: &mut Room, ssrc: u32, number: u16| {
+        room.rtp(ann, &opus(ssrc, number, 960, 30));
+        !room.sent_to(bob).is_empty()
+    };
+    let ssrcs: Vec<u32> = (0..1025).map(|i| 10_000 + 2 * i).collect();
+    let waiting: Vec<u32> = ssrcs
+        .iter()
+        .copied()
+        .filter(|ssrc| !hears(&mut room, *ssrc, 1))
+        .collect();
+    assert_eq!(waiting, [10_000 + 2 * 1024]);
+    // Another ends.
+    let last = 10_000 + 2 * 1024;
+    let mut fewer: Vec<_> = names.iter().zip(&ssrcs).collect();
+    fewer.remove(17);
+    let sources = fewer.iter().map(|(n, s)| source("ann", n, **s)).collect();
+    room.conference.set_sources(room.now, ann, sources);
+    room.drain();
+    assert!(hears(&mut room, last, 2));
+    assert!(hears(&mut room, 10_000, 2));
+}
+
+#[test]
 fn disconnected_receivers_cost_nothing_and_come_back_on_a_keyframe() {
     let mut p = pair();
     p.room.rtp(p.ann, &vp8(102, 10, 0, true));
