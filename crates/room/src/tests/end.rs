@@ -73,6 +73,23 @@ fn a_moderator_ends_the_meeting_for_all_wherever_they_are() {
 }
 
 #[test]
+fn who_waits_in_the_lobby_hears_that_the_meeting_is_over() {
+    let mut house = House::new(settings());
+    house.join(1);
+    house.stanza(1, &format!(r#"<iq type="set" id="l" to="{ROOM}"><query xmlns="http://jabber.org/protocol/muc#owner"><x xmlns="jabber:x:data" type="submit"><field var="muc#roomconfig_membersonly"><value>true</value></field></x></query></iq>"#));
+    let lobby = "my%20room@lobby.meet.jitsi";
+    house.join_as(2, lobby, &nick(2));
+    house.quiet();
+    house.stanza(1, END);
+    let heard = house.inbox(2);
+    assert_eq!(heard.len(), 1);
+    let own = format!("{lobby}/{}", nick(2));
+    assert_eq!(heard[0].attr("from"), Some(own.as_str()));
+    let reason = destroy(&heard[0]).child_named("reason").unwrap().text();
+    assert_eq!(reason, "The meeting has been terminated");
+}
+
+#[test]
 fn a_moderator_in_a_breakout_ends_the_meeting_too() {
     let mut house = House::new(settings());
     house.join(1);
@@ -260,4 +277,32 @@ fn shared_experiences_are_relayed_as_they_are() {
         heard.child_named("follow-me").unwrap().attr("off"),
         Some("true")
     );
+}
+
+#[test]
+fn a_whiteboard_is_metadata_and_passes_as_it_is_into_breakouts_too() {
+    let mut house = House::new(settings());
+    house.join(1);
+    house.join(2);
+    house.quiet();
+    let board = json!({ "collabDetails": { "roomId": "r1", "roomKey": "k-&-1" }, "collabServerUrl": "https://x.example" });
+    let write = json!({ "type": "room_metadata", "key": "whiteboard", "data": board });
+    let text = write.to_string().replace('&', "&amp;");
+    house.stanza(1, &format!(r#"<message to="metadata.meet.jitsi"><room_metadata xmlns="http://jitsi.org/jitmeet" room="{ROOM}">{text}</room_metadata></message>"#));
+    let told = house.told(2, "room_metadata").remove(0);
+    assert_eq!(told["metadata"]["whiteboard"], board);
+    house.stanza(1, r#"<message to="breakout.meet.jitsi"><breakout_rooms type="features/breakout-rooms/add" subject="G"/></message>"#);
+    let id = house.others.iter().find_map(|o| match o {
+        Output::BreakoutMade { id } => Some(id.clone()),
+        _ => None,
+    });
+    let breakout = format!("{}@breakout.meet.jitsi", id.unwrap());
+    house.quiet();
+    house.join_as(2, &breakout, &nick(2));
+    let welcome = house.inbox(2);
+    // Before everything else, naming the room it is in now.
+    let payload = welcome[0].child("json-message", ns::JITMEET).unwrap();
+    assert_eq!(payload.attr("room"), Some(breakout.as_str()));
+    let told: Value = serde_json::from_str(&payload.text()).unwrap();
+    assert_eq!(told["metadata"]["whiteboard"], board);
 }
