@@ -111,11 +111,11 @@ fn key(
     })
 }
 
-fn file(path: &Path) -> Result<String> {
+pub(crate) fn file(path: &Path) -> Result<String> {
     let cannot = || format!("cannot read {}", path.display());
     let length = std::fs::metadata(path).with_context(cannot)?.len();
     if length > MAX_FILE_BYTES {
-        bail!("{} is too long to be a key", path.display());
+        bail!("{} is too long to be a secret", path.display());
     }
     std::fs::read_to_string(path).with_context(cannot)
 }

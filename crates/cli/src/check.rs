@@ -12,6 +12,7 @@ pub(crate) fn check_config(matches: &ArgMatches) -> Result<()> {
     for note in crate::auth::keys(&loaded.settings.auth)?.notes {
         remark(&note);
     }
+    crate::rooms::rules(&loaded.settings.presets)?;
     say(&match loaded.file {
         Some(file) => format!("{}: the configuration is fine\n", file.display()),
         None => "no file given; the environment is fine\n".to_owned(),

@@ -15,6 +15,7 @@ mod entropy;
 mod init;
 mod load;
 mod machine;
+mod rooms;
 mod serve;
 mod token;
 

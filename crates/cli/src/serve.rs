@@ -5,9 +5,10 @@ use crate::arguments::load;
 use crate::auth::{self, Doorkeeper};
 use crate::entropy::OsEntropy;
 use crate::machine;
+use crate::rooms;
 use althing_bridge::Bridge;
 use althing_bus::{Bus, InProcess};
-use althing_config::{Hosts, Log, LogFormat, Moderators, Settings};
+use althing_config::{Hosts, Log, LogFormat, Settings};
 use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
 use althing_model::{Entropy as _, NodeId};
 use althing_signalling::Signalling;
@@ -240,11 +241,9 @@ fn signalling_settings(settings: &Settings, node: NodeId) -> Result<althing_sign
         max_sessions: settings.rooms.max_sessions,
         max_rooms: settings.rooms.max_rooms,
         max_occupants: settings.rooms.max_occupants,
-        moderators: match settings.auth.moderators {
-            Moderators::First => althing_signalling::Moderators::First,
-            Moderators::Authenticated => althing_signalling::Moderators::Authenticated,
-            Moderators::Everyone => althing_signalling::Moderators::Everyone,
-        },
+        moderators: rooms::moderators(settings.auth.moderators),
+        name_required: settings.rooms.lobby_names,
+        presets: rooms::rules(&settings.presets)?,
         hosts_only: settings.auth.hosts == Hosts::Authenticated,
         ..althing_signalling::Settings::new(node, settings.domain.clone())
     };

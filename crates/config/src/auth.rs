@@ -161,23 +161,26 @@ fn set(parts: &mut Parts, name: &str, value: &Given) -> Result<(), Refusal> {
             return Ok(());
         }
         unknown => {
-            let near = FIELDS
-                .iter()
-                .map(|(name, ..)| *name)
-                .max_by(|a, b| {
-                    strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
-                })
-                .unwrap_or_default();
-            return Err(format!(
-                "unknown key \"{unknown}\" in [[{PATH}]]; the nearest known one is \"{near}\""
-            ));
+            return Err(self::unknown(PATH, FIELDS, unknown));
         }
     };
     parts.sources.push(source);
     Ok(())
 }
 
-fn filled(text: &str) -> Result<&str, Refusal> {
+/// Names a field that no table of `[[path]]` has, and the one that was probably meant.
+pub(crate) fn unknown(path: &str, fields: &[(&str, &str, &str)], unknown: &str) -> Refusal {
+    let near = fields
+        .iter()
+        .map(|(name, ..)| *name)
+        .max_by(|a, b| {
+            strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
+        })
+        .unwrap_or_default();
+    format!("unknown key \"{unknown}\" in [[{path}]]; the nearest known one is \"{near}\"")
+}
+
+pub(crate) fn filled(text: &str) -> Result<&str, Refusal> {
     if text.trim().is_empty() {
         Err("must not be empty".to_owned())
     } else {

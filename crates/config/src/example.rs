@@ -1,5 +1,6 @@
 use crate::auth;
 use crate::keys::{KEYS, Key};
+use crate::room;
 
 /// The example file: every key with its documentation, commented out at its default.
 /// `deploy/althing.example.toml` is exactly this.
@@ -15,9 +16,7 @@ pub fn example() -> String {
     let mut section = None;
     for key in KEYS {
         if key.section() != section {
-            if section == Some("auth.token") {
-                text += &auth_key();
-            }
+            text += &after(section);
             section = key.section();
             if let Some(section) = section {
                 text += &format!("\n[{section}]\n");
@@ -25,20 +24,31 @@ pub fn example() -> String {
         }
         text += &entry(key);
     }
-    if section == Some("auth.token") {
-        text += &auth_key();
-    }
+    text += &after(section);
     text
 }
 
-/// Not to be switched on as it stands: a key has one source.
-fn auth_key() -> String {
-    let mut text = String::from(
-        "\n# Further keys that tokens may be signed with, each a section of its own; they stand in\n\
-         # this file only. The first that can sign is the one of \"althing token\".\n\
-         # [[auth.key]]\n",
-    );
-    for (name, value, doc) in auth::FIELDS {
+/// The lists of tables that follow a section. Not to be switched on as they stand: a key has one
+/// source, and rooms are yours.
+fn after(section: Option<&str>) -> String {
+    let (intro, path, fields) = match section {
+        Some("auth.token") => (
+            "# Further keys that tokens may be signed with, each a section of its own; they stand in\n\
+             # this file only. The first that can sign is the one of \"althing token\".\n",
+            auth::PATH,
+            auth::FIELDS,
+        ),
+        Some("rooms") => (
+            "# What rooms begin with, by their names, each time somebody comes into an empty one;\n\
+             # in this file only. The first section whose pattern fits a room holds for it; all but\n\
+             # the pattern may be left out.\n",
+            room::PATH,
+            room::FIELDS,
+        ),
+        _ => return String::new(),
+    };
+    let mut text = format!("\n{intro}# [[{path}]]\n");
+    for (name, value, doc) in fields {
         let mut lines = wrapped(doc, 60).into_iter();
         let setting = format!("{name} = {value}");
         text += &format!("# {setting:<28} # {}\n", lines.next().unwrap_or_default());

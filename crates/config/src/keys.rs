@@ -92,7 +92,7 @@ pub fn nearest(unknown: &str, name_of: fn(&Key) -> String) -> String {
         .unwrap_or_default()
 }
 
-fn positive(value: &Given, max: u32) -> Result<usize, Refusal> {
+pub(crate) fn positive(value: &Given, max: u32) -> Result<usize, Refusal> {
     match value.number(max)? {
         0 => Err("must be 1 at least".to_owned()),
         number => Ok(number as usize),
@@ -282,6 +282,14 @@ pub const KEYS: &[Key] = &[
         set: |s, v| positive(v, 1_000_000).map(|n| s.rooms.max_sessions = n),
     },
     Key {
+        section: Some("rooms"),
+        name: "lobby_names",
+        value_name: "BOOL",
+        default: "true",
+        doc: "Whether whoever asks to be let in from a lobby has to say a name.",
+        set: |s, v| v.flag().map(|required| s.rooms.lobby_names = required),
+    },
+    Key {
         section: Some("auth"),
         name: "hosts",
         value_name: "WHO",
@@ -289,15 +297,7 @@ pub const KEYS: &[Key] = &[
         doc: "Who may open a room that nobody is in: \"everyone\", or \"authenticated\", which is \
               people with a token (JWT); guests then wait until one of them is there.",
         set: |s, v| {
-            s.auth.hosts = match v.text()? {
-                "everyone" => Hosts::Everyone,
-                "authenticated" => Hosts::Authenticated,
-                other => {
-                    return Err(format!(
-                        "must be \"everyone\" or \"authenticated\", not {other:?}"
-                    ));
-                }
-            };
+            s.auth.hosts = hosts(v)?;
             Ok(())
         },
     },
@@ -318,16 +318,7 @@ pub const KEYS: &[Key] = &[
               first in the room, and when they leave the next; \"authenticated\", everybody with \
               a token; \"everyone\".",
         set: |s, v| {
-            s.auth.moderators = match v.text()? {
-                "first" => Moderators::First,
-                "authenticated" => Moderators::Authenticated,
-                "everyone" => Moderators::Everyone,
-                other => {
-                    return Err(format!(
-                        "must be \"first\", \"authenticated\" or \"everyone\", not {other:?}"
-                    ));
-                }
-            };
+            s.auth.moderators = moderators(v)?;
             Ok(())
         },
     },
@@ -435,6 +426,27 @@ pub const KEYS: &[Key] = &[
         set: |s, v| v.flag().map(|verify| s.auth.token.verify_domain = verify),
     },
 ];
+
+pub(crate) fn hosts(value: &Given) -> Result<Hosts, Refusal> {
+    match value.text()? {
+        "everyone" => Ok(Hosts::Everyone),
+        "authenticated" => Ok(Hosts::Authenticated),
+        other => Err(format!(
+            "must be \"everyone\" or \"authenticated\", not {other:?}"
+        )),
+    }
+}
+
+pub(crate) fn moderators(value: &Given) -> Result<Moderators, Refusal> {
+    match value.text()? {
+        "first" => Ok(Moderators::First),
+        "authenticated" => Ok(Moderators::Authenticated),
+        "everyone" => Ok(Moderators::Everyone),
+        other => Err(format!(
+            "must be \"first\", \"authenticated\" or \"everyone\", not {other:?}"
+        )),
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,8 @@
 //! Every key is one entry of a table ([`KEYS`]): its name, its documentation, its default as
 //! written in a file, and how it is read. The file's keys, the `ALTHING_…` variables, the
 //! command-line flags and the example file all come from that table, so none can be forgotten. The
-//! keys of tokens (`[[auth.key]]`) are a list of tables, and stand in the file alone.
+//! keys of tokens (`[[auth.key]]`) and what rooms begin with (`[[room]]`) are lists of tables, and
+//! stand in the file alone.
 //!
 //! ```text
 //!   defaults ◄── file (TOML) ◄── ALTHING_* ◄── flags        the later one wins
@@ -19,6 +20,7 @@ mod example;
 mod file;
 mod keys;
 mod load;
+mod room;
 mod settings;
 mod value;
 
@@ -26,7 +28,7 @@ pub use example::example;
 pub use keys::{KEYS, Key, nearest};
 pub use load::{ConfigError, Problem, Sources, Where, load};
 pub use settings::{
-    Advertise, Auth, AuthKey, AuthKeySource, Hosts, Http, Log, LogFormat, Media, Moderators, Rooms,
-    Settings, TokenRules,
+    Advertise, Auth, AuthKey, AuthKeySource, Hosts, Http, Log, LogFormat, Media, Moderators,
+    PasswordSource, RoomPreset, Rooms, Settings, TokenRules,
 };
 pub use value::duration;

@@ -1,7 +1,8 @@
 use crate::auth;
 use crate::file;
 use crate::keys::{FILE_VARIABLE, KEYS, Key, PREFIX, is_section, nearest};
-use crate::settings::{Hosts, Moderators, Settings};
+use crate::room;
+use crate::settings::{Hosts, Moderators, RoomPreset, Settings};
 use crate::value::Given;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -150,6 +151,10 @@ impl Loader {
                 "auth.moderators",
                 auth.moderators == Moderators::Authenticated,
             ),
+            (
+                room::PATH,
+                self.settings.presets.iter().any(asks_for_tokens),
+            ),
         ];
         for (path, asks) in asks {
             if asks && let Some(place) = self.places.get(path).cloned() {
@@ -175,6 +180,21 @@ impl Loader {
         }
     }
 
+    fn presets(&mut self, path: &Path, line: usize, value: &Given) {
+        match room::presets(line, value) {
+            Ok(presets) => {
+                self.settings.presets = presets;
+                let place = Where::File(path.to_owned(), line);
+                self.places.insert(room::PATH.to_owned(), place);
+            }
+            Err(problems) => {
+                for (line, message) in problems {
+                    self.problem(Where::File(path.to_owned(), line), message);
+                }
+            }
+        }
+    }
+
     fn file(&mut self, path: &Path, text: &str) {
         let entries = match file::entries(text, is_section) {
             Ok(entries) => entries,
@@ -189,17 +209,12 @@ impl Loader {
                 self.set(key, &entry.value, place);
             } else if entry.path == auth::PATH {
                 self.auth_keys(path, entry.line, &entry.value);
-            } else if let Some(field) = entry
-                .path
-                .strip_prefix(auth::PATH)
-                .and_then(|rest| rest.strip_prefix('.'))
-            {
+            } else if entry.path == room::PATH {
+                self.presets(path, entry.line, &entry.value);
+            } else if let Some((list, field)) = of_list(&entry.path) {
                 self.problem(
                     place,
-                    format!(
-                        "{field} belongs in a list: write [[{0}]], not [{0}]",
-                        auth::PATH
-                    ),
+                    format!("{field} belongs in a list: write [[{list}]], not [{list}]"),
                 );
             } else if is_section(&entry.path) {
                 self.problem(
@@ -258,6 +273,20 @@ impl Loader {
             ),
         }
     }
+}
+
+fn asks_for_tokens(preset: &RoomPreset) -> bool {
+    !preset.guests
+        || preset.hosts == Some(Hosts::Authenticated)
+        || preset.moderators == Some(Moderators::Authenticated)
+}
+
+/// A field of a list of tables that was written as one table.
+fn of_list(path: &str) -> Option<(&'static str, &str)> {
+    [auth::PATH, room::PATH].into_iter().find_map(|list| {
+        let field = path.strip_prefix(list)?.strip_prefix('.')?;
+        Some((list, field))
+    })
 }
 
 #[cfg(test)]

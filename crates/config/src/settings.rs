@@ -23,6 +23,8 @@ pub struct Settings {
     pub rooms: Rooms,
     /// Who may come in, and as what.
     pub auth: Auth,
+    /// What rooms begin with; the first whose pattern fits holds.
+    pub presets: Vec<RoomPreset>,
 }
 
 /// Listeners and proxies.
@@ -89,6 +91,65 @@ pub struct Rooms {
     pub max_rooms: usize,
     /// How many clients may be connected at once.
     pub max_sessions: usize,
+    /// Whether whoever asks to be let in from a lobby has to say a name.
+    pub lobby_names: bool,
+}
+
+/// What some rooms begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomPreset {
+    /// Their names, in lower case: `*` is anything, `?` one character.
+    pub pattern: String,
+    /// The password.
+    pub password: Option<PasswordSource>,
+    /// Whether newcomers wait until a moderator lets them in.
+    pub lobby: bool,
+    /// How many people fit in, if not as many as in every room.
+    pub max_occupants: Option<usize>,
+    /// The name people see.
+    pub subject: Option<String>,
+    /// Whether newcomers leave their microphone off.
+    pub start_muted_audio: bool,
+    /// Whether newcomers leave their camera off.
+    pub start_muted_video: bool,
+    /// How long a meeting lasts at most.
+    pub max_duration: Option<Duration>,
+    /// Who may open them, if not as everywhere.
+    pub hosts: Option<Hosts>,
+    /// Whether people without a token may come in.
+    pub guests: bool,
+    /// Who becomes a moderator, if not as everywhere.
+    pub moderators: Option<Moderators>,
+    /// Further metadata.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Default for RoomPreset {
+    fn default() -> Self {
+        Self {
+            pattern: String::new(),
+            password: None,
+            lobby: false,
+            max_occupants: None,
+            subject: None,
+            start_muted_audio: false,
+            start_muted_video: false,
+            max_duration: None,
+            hosts: None,
+            guests: true,
+            moderators: None,
+            metadata: serde_json::Map::new(),
+        }
+    }
+}
+
+/// Where a room's password comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The password itself.
+    Password(Secret),
+    /// A file that holds it, for the reader of this to open.
+    File(PathBuf),
 }
 
 /// Who may come in, and as what.
@@ -219,6 +280,7 @@ impl Default for Settings {
                 max_occupants: 1_000,
                 max_rooms: 10_000,
                 max_sessions: 20_000,
+                lobby_names: true,
             },
             auth: Auth {
                 // Without a key there is nobody but guests.
@@ -240,6 +302,7 @@ impl Default for Settings {
                 secret: None,
                 keys: Vec::new(),
             },
+            presets: Vec::new(),
         }
     }
 }

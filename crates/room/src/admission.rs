@@ -90,8 +90,8 @@ impl Meeting {
             let names = room.settings.names.clone();
             room.broadcast(None, |_, form| {
                 let from = names.occupant_of(form, by);
-                let message = crate::component::message(&from, &json, None)
-                    .with_attr("type", "groupchat");
+                let message =
+                    crate::component::message(&from, &json, None).with_attr("type", "groupchat");
                 Arc::from(message.to_xml())
             });
         });
@@ -123,7 +123,8 @@ impl Meeting {
         }
         let mut stanza = stanza.clone();
         stanza.set_attr("from", sender.jid.to_string());
-        let refuse = |condition, kind, text| error_reply(&stanza, condition, kind, Some(text), None);
+        let refuse =
+            |condition, kind, text| error_reply(&stanza, condition, kind, Some(text), None);
         let Some((place, actor)) = self.whereabouts(&sender.session) else {
             let (condition, kind) = (Condition::NotAcceptable, ErrorType::Cancel);
             let reply = refuse(condition, kind, "not in the room");

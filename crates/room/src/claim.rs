@@ -1,6 +1,7 @@
 //! Whether a token opens a room (protocol 1 §8.4).
 
 use crate::gate::Refusal;
+use crate::room::Settings;
 use althing_model::{Identity, RoomClaim};
 use althing_xmpp::Jid;
 use percent_encoding::percent_decode_str;
@@ -11,11 +12,20 @@ const MAX_PATTERN: usize = 1_024;
 /// How large a pattern may become in memory, in bytes.
 const MAX_COMPILED: usize = 256 * 1024;
 
-/// Whether the holder of a token may be in the room at `main`; nobody looks at who has none.
-pub(crate) fn check(main: &Jid, domain: &str, identity: Option<&Identity>) -> Result<(), Refusal> {
-    let Some(identity) = identity else {
-        return Ok(());
-    };
+/// Whether the holder of a token, or a guest without one, may be in the room at `main`.
+pub(crate) fn check(
+    main: &Jid,
+    settings: &Settings,
+    identity: Option<&Identity>,
+) -> Result<(), Refusal> {
+    match identity {
+        Some(identity) => check_token(main, &settings.domain, identity),
+        None if settings.preset.no_guests => Err(Refusal::TokenRequired),
+        None => Ok(()),
+    }
+}
+
+fn check_token(main: &Jid, domain: &str, identity: &Identity) -> Result<(), Refusal> {
     let name = main.node().unwrap_or_default();
     let tenant = tenant(main, domain);
     match &identity.rooms {
@@ -93,7 +103,7 @@ mod tests {
             ..Identity::default()
         };
         let room = Jid::parse(room).unwrap();
-        check(&room, "meet.jitsi", Some(&identity))
+        check_token(&room, "meet.jitsi", &identity)
     }
 
     #[test]
@@ -109,20 +119,49 @@ mod tests {
             (plain, named("room"), None, Err(Refusal::RoomMismatch)),
             (plain, named("room"), Some("*"), Err(Refusal::TokenMismatch)),
             (plain, named("my room"), Some("meet.jitsi"), Ok(())),
-            (plain, RoomClaim::Any, Some("school"), Err(Refusal::TokenMismatch)),
+            (
+                plain,
+                RoomClaim::Any,
+                Some("school"),
+                Err(Refusal::TokenMismatch),
+            ),
             (tenanted, named("room"), None, Ok(())),
             (tenanted, named("[school_de]room"), None, Ok(())),
-            (tenanted, named("[other]room"), None, Err(Refusal::RoomMismatch)),
+            (
+                tenanted,
+                named("[other]room"),
+                None,
+                Err(Refusal::RoomMismatch),
+            ),
             (tenanted, named("room"), Some("School.de"), Ok(())),
-            (tenanted, named("room"), Some("meet.jitsi"), Err(Refusal::TokenMismatch)),
+            (
+                tenanted,
+                named("room"),
+                Some("meet.jitsi"),
+                Err(Refusal::TokenMismatch),
+            ),
             (plain, pattern("^my.*room$"), None, Ok(())),
             (plain, pattern("^my room$"), None, Ok(())),
             (plain, pattern("^room"), None, Err(Refusal::PatternMismatch)),
             (plain, pattern("(((("), None, Err(Refusal::PatternMismatch)),
-            (plain, pattern("((a{1000}){1000}){1000}|my"), None, Err(Refusal::PatternMismatch)),
-            (plain, pattern(&"m|".repeat(2_000)), None, Err(Refusal::PatternMismatch)),
+            (
+                plain,
+                pattern("((a{1000}){1000}){1000}|my"),
+                None,
+                Err(Refusal::PatternMismatch),
+            ),
+            (
+                plain,
+                pattern(&"m|".repeat(2_000)),
+                None,
+                Err(Refusal::PatternMismatch),
+            ),
         ] {
-            assert_eq!(checked(room, rooms.clone(), sub), outcome, "{room} {rooms:?} {sub:?}");
+            assert_eq!(
+                checked(room, rooms.clone(), sub),
+                outcome,
+                "{room} {rooms:?} {sub:?}"
+            );
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     Full,
     NotJoined,
     TooLong,
+    /// Nobody without a token comes in.
+    TokenRequired,
     /// The token is for another room.
     RoomMismatch,
     /// The token is for rooms of other names.
@@ -61,6 +63,7 @@ impl Refusal {
                 C::PolicyViolation,
                 "a presence has 32 KiB at most",
             ),
+            Self::TokenRequired => (T::Cancel, C::NotAllowed, "this room is not for guests"),
             Self::RoomMismatch | Self::PatternMismatch => {
                 (T::Cancel, C::NotAllowed, "the token is for another room")
             }
@@ -85,6 +88,7 @@ impl Refusal {
     pub(crate) fn reply(self, stanza: &Element, lobby: &str) -> Element {
         let (kind, condition, text) = self.parts();
         let application = match self {
+            Self::TokenRequired => Some(Element::new("authentication-required", ns::JITMEET)),
             Self::RoomMismatch => Some(Element::new("room-mismatch", ns::JITMEET)),
             Self::PatternMismatch => Some(Element::new("room-name-does-not-match", ns::JITMEET)),
             Self::NameRequired => {
@@ -126,7 +130,7 @@ impl Room {
     ) -> Result<EndpointId, Refusal> {
         let main = self.breakout_of.as_ref();
         let main = main.unwrap_or_else(|| self.settings.names.canonical());
-        claim::check(main, &self.settings.domain, sender.identity.as_deref())?;
+        claim::check(main, &self.settings, sender.identity.as_deref())?;
         let id = EndpointId::new(nick).map_err(|_| Refusal::Nick)?;
         if RESERVED.contains(&nick) {
             return Err(Refusal::Reserved);
@@ -189,17 +193,16 @@ fn check_breakout(turn: &Turn<'_>, sender: &Sender) -> Result<(), Refusal> {
         return Ok(());
     }
     let person = Person::of_sender(sender);
-    let known =
-        common.was_admitted(&person) || common.passes(&person, sender.identity.as_deref());
-    if known { Ok(()) } else { Err(Refusal::MainFirst) }
+    let known = common.was_admitted(&person) || common.passes(&person, sender.identity.as_deref());
+    if known {
+        Ok(())
+    } else {
+        Err(Refusal::MainFirst)
+    }
 }
 
 /// Whether a presence says the password, and it is the right one.
-fn said_password(
-    turn: &mut Turn<'_>,
-    sender: &Sender,
-    stanza: &Element,
-) -> Result<bool, Refusal> {
+fn said_password(turn: &mut Turn<'_>, sender: &Sender, stanza: &Element) -> Result<bool, Refusal> {
     let said = stanza
         .child("x", ns::MUC)
         .and_then(|x| x.child("password", ns::MUC))

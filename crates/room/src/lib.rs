@@ -51,12 +51,10 @@ pub mod fuzzing;
 mod tests;
 
 pub use address::{FOCUS, RoomNames};
+pub use common::Moderators;
 pub use event::{Caps, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
+pub use meeting::{Action, Component, Error, Input, Meeting, Outcome, Output, Place, Snapshot};
 pub use metadata::StartMuted;
 pub use occupant::Affiliation;
-pub use common::Moderators;
-pub use meeting::{
-    Action, Component, Error, Input, Meeting, Outcome, Output, Place, Snapshot,
-};
 pub use preset::Preset;
 pub use room::{Network, Sender, Settings};

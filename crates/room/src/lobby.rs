@@ -174,7 +174,7 @@ impl Meeting {
             return Err(Refusal::NotJoined);
         }
         let identity = sender.identity.as_deref();
-        claim::check(self.address(), &self.settings.domain, identity)?;
+        claim::check(self.address(), &self.settings, identity)?;
         if RESERVED.contains(&nick) {
             return Err(Refusal::Reserved);
         }
@@ -225,7 +225,8 @@ impl Meeting {
     /// Whether somebody moderates the meeting: in one of its rooms, or between two of them.
     fn is_host(&self, sender: &Sender) -> bool {
         let person = Person::of_sender(sender);
-        self.moderates_as(&sender.session).is_some() || self.is_host_by_standing(&person, sender.identity.as_deref())
+        self.moderates_as(&sender.session).is_some()
+            || self.is_host_by_standing(&person, sender.identity.as_deref())
     }
 
     fn is_host_by_standing(&self, person: &Person, identity: Option<&Identity>) -> bool {
@@ -377,8 +378,9 @@ impl Meeting {
         let mut message = stanza.clone();
         message.set_attr("from", self.caller_address(&id));
         message.retain(|child| {
-            let servers_own =
-                child.is("x", ns::MUC_USER) || child.ns() == ns::DELAY || child.is("nick", ns::NICK);
+            let servers_own = child.is("x", ns::MUC_USER)
+                || child.ns() == ns::DELAY
+                || child.is("nick", ns::NICK);
             !servers_own
         });
         match (to.resource(), stanza.attr("type")) {
@@ -472,7 +474,13 @@ impl Meeting {
                 .with_attr("type", "text")
                 .with_attr("name", name),
         );
-        for feature in [ns::MUC, "muc_unsecured", "muc_open", "muc_nonanonymous", "muc_hidden"] {
+        for feature in [
+            ns::MUC,
+            "muc_unsecured",
+            "muc_open",
+            "muc_nonanonymous",
+            "muc_hidden",
+        ] {
             query.push(Element::new("feature", ns::DISCO_INFO).with_attr("var", feature));
         }
         query

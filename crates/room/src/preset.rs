@@ -19,6 +19,8 @@ pub struct Preset {
     pub start_muted: StartMuted,
     /// Further metadata (protocol 4 §18); what only the server writes is left out.
     pub metadata: Map<String, Value>,
+    /// Nobody without a token comes in.
+    pub no_guests: bool,
     /// How long a meeting lasts at most, from when the first one comes.
     pub max_duration: Option<Duration>,
 }

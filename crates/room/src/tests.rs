@@ -2,8 +2,8 @@
 
 mod breakouts;
 mod chat;
-mod lobby;
 mod end;
+mod lobby;
 mod moderation;
 mod operations;
 mod presence;
@@ -12,7 +12,8 @@ mod roles;
 mod settings;
 
 use crate::{
-    Action, Input, LeaveReason, Meeting, Moderators, Network, Output, Place, Preset, RoomEvent, RoomNames, Sender, Settings,
+    Action, Input, LeaveReason, Meeting, Moderators, Network, Output, Place, Preset, RoomEvent,
+    RoomNames, Sender, Settings,
 };
 use althing_model::{
     EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Role, SeededEntropy, SessionId,

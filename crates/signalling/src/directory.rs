@@ -9,6 +9,8 @@ use althing_control::BridgeEvent;
 use althing_model::ConferenceId;
 use althing_room::{Component, Outcome, Place, RoomNames};
 use althing_xmpp::Jid;
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,6 +112,16 @@ impl RoomKey {
             None => self.name.clone(),
         };
         Jid::from_parts(Some(&node), &format!("{LOBBY}.{domain}"), None).ok()
+    }
+
+    /// The tenant it belongs to, as addresses have it.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// Its name as people write it.
+    pub(crate) fn decoded_name(&self) -> Cow<'_, str> {
+        percent_decode_str(&self.name).decode_utf8_lossy()
     }
 
     /// Every way this room's address may be written, the usual one first.
@@ -275,16 +287,12 @@ pub(crate) async fn request_room(
     Err(NoRoom::Unknown)
 }
 
-fn find_or_make(
-    shared: &Arc<Shared>,
-    key: &RoomKey,
-    asker: Asker,
-) -> Result<RoomHandle, NoRoom> {
+fn find_or_make(shared: &Arc<Shared>, key: &RoomKey, asker: Asker) -> Result<RoomHandle, NoRoom> {
     let mut tables = shared.directory.tables();
     if let Some(handle) = tables.rooms.get(key).filter(|h| !h.inputs.is_closed()) {
         return Ok(handle.clone());
     }
-    if shared.settings.hosts_only && !asker.authenticated {
+    if shared.settings.is_hosts_only(key) && !asker.authenticated {
         return Err(NoRoom::NotAuthorized);
     }
     if tables.rooms.len() >= shared.settings.max_rooms || shared.stop_rooms.is_cancelled() {

@@ -27,12 +27,14 @@ mod metrics;
 mod reader;
 mod resume;
 mod room_task;
+mod rules;
 mod services;
 mod session;
 mod sessions;
 mod wire;
 
 pub use crate::authenticator::{Authenticator, Credentials, LoginRefused};
+pub use crate::rules::RoomRule;
 
 use crate::addresses::Addresses;
 use crate::authenticator::Everybody;
@@ -42,7 +44,7 @@ use crate::resume::Resumable;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
 use althing_model::NodeId;
-pub use althing_room::Moderators;
+pub use althing_room::{Moderators, Preset, StartMuted};
 use althing_telemetry::Registry;
 use althing_xmpp::Jid;
 use std::sync::Arc;
@@ -120,6 +122,8 @@ pub struct Settings {
     pub moderators: Moderators,
     /// Rooms are opened by those with an accepted token; guests wait for one of them.
     pub hosts_only: bool,
+    /// What rooms begin with, by their names; the first that fits holds.
+    pub presets: Vec<RoomRule>,
     /// Nobody asks to be let in from a lobby without a name.
     pub name_required: bool,
     /// SSRCs one occupant may signal.
@@ -173,6 +177,7 @@ impl Settings {
             room_burst: 1_000,
             moderators: Moderators::First,
             hosts_only: false,
+            presets: Vec::new(),
             name_required: true,
             max_ssrcs: 20,
             max_ssrc_groups: 20,

@@ -116,20 +116,21 @@ fn meeting_settings(shared: &Shared, key: &RoomKey) -> althing_room::Settings {
     let settings = &shared.settings;
     let names = key.names(&settings.domain);
     let lobby = key.lobby(&settings.domain);
+    let rule = settings.rule(key).cloned().unwrap_or_default();
     althing_room::Settings {
         // Every name of a room is short enough for an address below another service.
         lobby: lobby.unwrap_or_else(|| names.canonical().clone()),
         names,
         focus_jid: shared.focus_jid.clone(),
-        max_occupants: settings.max_occupants,
+        max_occupants: rule.max_occupants.unwrap_or(settings.max_occupants),
         history_messages: 20,
         history_bytes: 512 * 1024,
         may_send: MediaKinds::ALL,
         domain: settings.domain.clone(),
-        moderators: settings.moderators,
-        hosts_only: settings.hosts_only,
+        moderators: rule.moderators.unwrap_or(settings.moderators),
+        hosts_only: settings.is_hosts_only(key),
         name_required: settings.name_required,
-        preset: althing_room::Preset::default(),
+        preset: rule.preset,
     }
 }
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 const LOBBY: &str = "my%20room@lobby.meet.jitsi";
 
 fn open(house: &mut House, by: u64) {
-    house.stanza(by, &form(&[("membersonly", "true"), ("passwordprotectedroom", "0")]));
+    house.stanza(
+        by,
+        &form(&[("membersonly", "true"), ("passwordprotectedroom", "0")]),
+    );
 }
 
 fn knock(house: &mut House, number: u64) {
@@ -48,7 +51,13 @@ fn deny(house: &mut House, by: u64, nicks: &[String]) {
 }
 
 fn leave_main(house: &mut House, number: u64) {
-    house.stanza(number, &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(number)));
+    house.stanza(
+        number,
+        &format!(
+            r#"<presence type="unavailable" to="{ROOM}/{}"/>"#,
+            nick(number)
+        ),
+    );
 }
 
 /// Occupant 1 moderates, 2 is a guest, both in the room; the lobby is on and 1 watches it.
@@ -71,7 +80,9 @@ fn at_lobby(number: u64) -> String {
 }
 
 fn notice(heard: &[Element]) -> serde_json::Value {
-    let message = heard.iter().find_map(|m| m.child("json-message", ns::JITMEET));
+    let message = heard
+        .iter()
+        .find_map(|m| m.child("json-message", ns::JITMEET));
     serde_json::from_str(&message.expect("a notice").text()).unwrap()
 }
 
@@ -96,12 +107,21 @@ fn a_moderator_switches_it_on_and_everybody_hears_of_it() {
     let notice_ = notice(&heard);
     assert_eq!(notice_["event"], "LOBBY-ENABLED");
     assert_eq!(notice_["value"], true);
-    let message = heard.iter().find(|m| m.to_xml().contains("lobby-notify")).unwrap();
+    let message = heard
+        .iter()
+        .find(|m| m.to_xml().contains("lobby-notify"))
+        .unwrap();
     assert_eq!(from(message), format!("{ROOM}/{}", nick(1)));
     assert_eq!(message.attr("type"), Some("groupchat"));
-    assert!(heard.iter().any(|m| m.to_xml().contains("\"lobbyEnabled\":true")));
+    assert!(
+        heard
+            .iter()
+            .any(|m| m.to_xml().contains("\"lobbyEnabled\":true"))
+    );
     // Whoever is in stays in, and may come back.
-    let own = heard.iter().rfind(|m| m.name() == "presence" && codes(m).contains(&"110"));
+    let own = heard
+        .iter()
+        .rfind(|m| m.name() == "presence" && codes(m).contains(&"110"));
     assert_eq!(item(own.unwrap()).attr("affiliation"), Some("member"));
     leave_main(&mut house, 2);
     house.join(2);
@@ -118,7 +138,10 @@ fn who_knocks_is_seen_by_moderators_alone() {
     let mut house = house();
     house.join(3);
     let refused = house.inbox(3).remove(0);
-    assert_eq!(condition(&refused), ("auth".into(), "registration-required".into()));
+    assert_eq!(
+        condition(&refused),
+        ("auth".into(), "registration-required".into())
+    );
     let error = refused.child("error", ns::CLIENT).unwrap();
     assert_eq!(error.attr("code"), Some("407"));
     assert_eq!(error.child("lobbyroom", ns::JITMEET).unwrap().text(), LOBBY);
@@ -137,7 +160,10 @@ fn who_knocks_is_seen_by_moderators_alone() {
         assert_eq!(item(&seen[0]).attr("jid"), Some(sender(guest).jid.as_str()));
         assert_eq!(item(&seen[0]).attr("role"), Some("participant"));
     }
-    let knocks = house.events.iter().filter(|e| matches!(e, RoomEvent::LobbyKnock { .. }));
+    let knocks = house
+        .events
+        .iter()
+        .filter(|e| matches!(e, RoomEvent::LobbyKnock { .. }));
     assert_eq!(knocks.count(), 2);
     // A second presence tells the address; a change of name is refused.
     house.stanza(3, &format!(r#"<presence to="{}"><email>a@b.example</email><nick xmlns="http://jabber.org/protocol/nick">Bob</nick></presence>"#, at_lobby(3)));
@@ -157,10 +183,20 @@ fn who_knocks_is_seen_by_moderators_alone() {
     assert_eq!(house.inbox(1).len(), 1);
     hears_nothing(&mut house, 3);
     hears_nothing(&mut house, 4);
-    assert!(!house.events.iter().any(|e| matches!(e, RoomEvent::LobbyKnock { .. })));
+    assert!(
+        !house
+            .events
+            .iter()
+            .any(|e| matches!(e, RoomEvent::LobbyKnock { .. }))
+    );
     // Nor do they see it, or one another, go.
-    house.stanza(2, &format!(r#"<presence type="unavailable" to="{}"/>"#, at_lobby(2)));
-    house.input(Input::SessionEnded { session: session(4) });
+    house.stanza(
+        2,
+        &format!(r#"<presence type="unavailable" to="{}"/>"#, at_lobby(2)),
+    );
+    house.input(Input::SessionEnded {
+        session: session(4),
+    });
     assert_eq!(house.inbox(1).len(), 2);
     hears_nothing(&mut house, 3);
 }
@@ -191,7 +227,12 @@ fn a_moderator_lets_in_one_or_many() {
         let heard = house.inbox(guest);
         let invitation = heard.iter().find(|m| m.name() == "message").unwrap();
         assert_eq!(from(invitation), ROOM);
-        let invite = invitation.child("x", ns::MUC_USER).unwrap().children().next().unwrap();
+        let invite = invitation
+            .child("x", ns::MUC_USER)
+            .unwrap()
+            .children()
+            .next()
+            .unwrap();
         assert_eq!(invite.name(), "invite");
         assert_eq!(invite.attr("from"), Some(sender(1).jid.as_str()));
         // Mirrored: its standing in the lobby is that of the room.
@@ -205,7 +246,10 @@ fn a_moderator_lets_in_one_or_many() {
     assert_eq!(notice["name"], "Guest 3");
     house.join(5);
     assert!(!is_in(&house, 5));
-    let admitted = house.events.iter().filter(|e| matches!(e, RoomEvent::LobbyAdmitted { .. }));
+    let admitted = house
+        .events
+        .iter()
+        .filter(|e| matches!(e, RoomEvent::LobbyAdmitted { .. }));
     assert_eq!(admitted.count(), 2);
 }
 
@@ -256,7 +300,12 @@ fn sending_away_is_for_moderators() {
     hears_nothing(&mut house, 3);
     house.join(4);
     assert!(!is_in(&house, 4));
-    assert!(house.events.iter().any(|e| matches!(e, RoomEvent::LobbyDenied { .. })));
+    assert!(
+        house
+            .events
+            .iter()
+            .any(|e| matches!(e, RoomEvent::LobbyDenied { .. }))
+    );
 }
 
 #[test]
@@ -267,7 +316,10 @@ fn chat_is_between_moderators_and_those_who_wait() {
     }
     house.quiet();
     let private = |to: u64| {
-        format!(r#"<message type="chat" to="{}"><json-message xmlns="http://jitsi.org/jitmeet">{{"type":"LOBBY_CHAT_MESSAGE","message":"hi"}}</json-message><delay xmlns="urn:xmpp:delay"/></message>"#, at_lobby(to))
+        format!(
+            r#"<message type="chat" to="{}"><json-message xmlns="http://jitsi.org/jitmeet">{{"type":"LOBBY_CHAT_MESSAGE","message":"hi"}}</json-message><delay xmlns="urn:xmpp:delay"/></message>"#,
+            at_lobby(to)
+        )
     };
     for (author, reader) in [(3, 1), (1, 3)] {
         house.stanza(author, &private(reader));
@@ -286,9 +338,16 @@ fn chat_is_between_moderators_and_those_who_wait() {
     assert_eq!(answers[0], answers[1]);
     hears_nothing(&mut house, 4);
     for (author, hearers) in [(3, vec![1, 3]), (1, vec![1, 3, 4])] {
-        house.stanza(author, &format!(r#"<message type="groupchat" to="{LOBBY}"><body>hello</body></message>"#));
+        house.stanza(
+            author,
+            &format!(r#"<message type="groupchat" to="{LOBBY}"><body>hello</body></message>"#),
+        );
         for number in [1, 2, 3, 4] {
-            assert_eq!(!house.inbox(number).is_empty(), hearers.contains(&number), "{author} {number}");
+            assert_eq!(
+                !house.inbox(number).is_empty(),
+                hearers.contains(&number),
+                "{author} {number}"
+            );
         }
     }
     house.stanza(2, &private(3));
@@ -306,9 +365,15 @@ fn those_who_need_not_wait() {
         })
     };
     let mut house = house();
-    house.identities.insert(3, identity(TokenStanding::Owner, false));
-    house.identities.insert(4, identity(TokenStanding::Member, true));
-    house.identities.insert(5, identity(TokenStanding::Unsaid, false));
+    house
+        .identities
+        .insert(3, identity(TokenStanding::Owner, false));
+    house
+        .identities
+        .insert(4, identity(TokenStanding::Member, true));
+    house
+        .identities
+        .insert(5, identity(TokenStanding::Unsaid, false));
     for (number, comes_in) in [(3, true), (4, true), (5, false), (6, false)] {
         house.join(number);
         assert_eq!(is_in(&house, number), comes_in, "{number}");
@@ -341,7 +406,10 @@ fn switched_off_it_sends_everybody_to_the_room() {
     house.stanza(1, &form(&[("membersonly", "false")]));
     let heard = house.inbox(3).remove(0);
     assert_eq!(heard.attr("type"), Some("unavailable"));
-    let destroy = heard.child("x", ns::MUC_USER).unwrap().child("destroy", ns::MUC_USER);
+    let destroy = heard
+        .child("x", ns::MUC_USER)
+        .unwrap()
+        .child("destroy", ns::MUC_USER);
     assert_eq!(destroy.unwrap().attr("jid"), Some(ROOM));
     assert_eq!(notice(&house.inbox(2))["value"], false);
     house.join(3);
@@ -366,12 +434,19 @@ fn the_end_of_the_meeting_is_the_end_of_waiting() {
                 alternative: None,
             });
         } else {
-            house.input(Input::SessionEnded { session: session(1) });
-            house.input(Input::SessionEnded { session: session(2) });
+            house.input(Input::SessionEnded {
+                session: session(1),
+            });
+            house.input(Input::SessionEnded {
+                session: session(2),
+            });
             house.input(Input::FocusEnded { place: Place::Main });
         }
         let heard = house.inbox(3);
-        let destroy = heard[0].child("x", ns::MUC_USER).unwrap().child("destroy", ns::MUC_USER);
+        let destroy = heard[0]
+            .child("x", ns::MUC_USER)
+            .unwrap()
+            .child("destroy", ns::MUC_USER);
         assert_eq!(destroy.unwrap().attr("jid"), None);
         assert!(house.others.contains(&Output::End));
     }
@@ -406,9 +481,18 @@ fn names_are_asked_for_where_they_are_required() {
     for room in [ROOM, LOBBY] {
         house.stanza(3, &format!(r#"<presence to="{room}/{}"><x xmlns="http://jabber.org/protocol/muc"/></presence>"#, nick(3)));
         let refused = house.inbox(3).remove(0);
-        assert_eq!(condition(&refused), ("modify".into(), "not-acceptable".into()));
+        assert_eq!(
+            condition(&refused),
+            ("modify".into(), "not-acceptable".into())
+        );
         let error = refused.child("error", ns::CLIENT).unwrap();
-        assert_eq!(error.child("displayname-required", ns::JITMEET).unwrap().attr("lobby"), Some("true"));
+        assert_eq!(
+            error
+                .child("displayname-required", ns::JITMEET)
+                .unwrap()
+                .attr("lobby"),
+            Some("true")
+        );
     }
     knock(&mut house, 3);
     assert_eq!(house.inbox(3).len(), 2);
@@ -447,7 +531,9 @@ fn a_meeting_that_nobody_waits_for_ends() {
     let mut house = House::new(settings);
     knock(&mut house, 3);
     house.input(Input::FocusEnded { place: Place::Main });
-    house.input(Input::SessionEnded { session: session(3) });
+    house.input(Input::SessionEnded {
+        session: session(3),
+    });
     assert!(house.others.contains(&Output::End));
 }
 
@@ -459,9 +545,15 @@ fn a_lobby_holds_so_many() {
     }
     house.quiet();
     knock(&mut house, 600);
-    assert_eq!(condition(&house.inbox(600)[0]), ("wait".into(), "resource-constraint".into()));
+    assert_eq!(
+        condition(&house.inbox(600)[0]),
+        ("wait".into(), "resource-constraint".into())
+    );
     // A moderator always gets in.
-    house.stanza(1, &format!(r#"<presence type="unavailable" to="{}"/>"#, at_lobby(1)));
+    house.stanza(
+        1,
+        &format!(r#"<presence type="unavailable" to="{}"/>"#, at_lobby(1)),
+    );
     house.inbox(1);
     knock(&mut house, 1);
     assert_eq!(house.inbox(1).len(), 502);
@@ -479,7 +571,12 @@ fn a_restored_meeting_has_its_lobby() {
     house.join(4);
     assert_eq!(condition(&house.inbox(4)[0]).1, "registration-required");
     invite(&mut house, 1, &[3]);
-    assert!(house.inbox(3).iter().any(|m| m.to_xml().contains("<invite")));
+    assert!(
+        house
+            .inbox(3)
+            .iter()
+            .any(|m| m.to_xml().contains("<invite"))
+    );
     house.join(3);
     assert!(is_in(&house, 3));
 }

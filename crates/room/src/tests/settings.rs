@@ -22,7 +22,10 @@ pub(super) fn lock(house: &mut House, by: u64, password: &str) {
         by,
         &form(&[
             ("roomsecret", password),
-            ("passwordprotectedroom", if password.is_empty() { "0" } else { "1" }),
+            (
+                "passwordprotectedroom",
+                if password.is_empty() { "0" } else { "1" },
+            ),
             ("whois", "anyone"),
         ]),
     );
@@ -101,7 +104,10 @@ fn the_form_has_what_clients_look_for_and_never_the_password() {
     }
     assert!(!form.contains("hunter2"), "{form}");
     let debug = format!("{:?} {:?}", house.meeting, sender(1));
-    assert!(!debug.contains("hunter2") && !debug.contains("192.0.2"), "{debug}");
+    assert!(
+        !debug.contains("hunter2") && !debug.contains("192.0.2"),
+        "{debug}"
+    );
 }
 
 #[test]
@@ -110,7 +116,10 @@ fn a_password_is_set_asked_and_taken_away() {
     house.join(1);
     house.join(2);
     house.quiet();
-    assert_eq!(information(&mut house, 2).matches("muc_unsecured").count(), 1);
+    assert_eq!(
+        information(&mut house, 2).matches("muc_unsecured").count(),
+        1
+    );
     lock(&mut house, 1, "pw");
     for number in [1, 2] {
         let heard = house.inbox(number);
@@ -137,12 +146,21 @@ fn a_password_is_set_asked_and_taken_away() {
     assert!(is_in(&house, 3));
 
     // Locked, and not a word of the password: it stays.
-    house.stanza(1, &form(&[("passwordprotectedroom", "1"), ("membersonly", "false")]));
-    house.stanza(1, &form(&[("roomsecret", ""), ("passwordprotectedroom", "true")]));
+    house.stanza(
+        1,
+        &form(&[("passwordprotectedroom", "1"), ("membersonly", "false")]),
+    );
+    house.stanza(
+        1,
+        &form(&[("roomsecret", ""), ("passwordprotectedroom", "true")]),
+    );
     house.join(4);
     assert!(!is_in(&house, 4));
     // Who was in comes back without it, from a breakout room for instance.
-    house.stanza(2, &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(2)));
+    house.stanza(
+        2,
+        &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(2)),
+    );
     house.join(2);
     assert!(is_in(&house, 2));
     lock(&mut house, 1, "");
@@ -202,7 +220,10 @@ fn too_many_wrong_passwords_are_not_looked_at_and_lock_nobody_else_out() {
     }
     try_password(&mut house, 2, 7, "pw");
     let heard = house.inbox(2);
-    assert_eq!(condition(&heard[0]), ("wait".into(), "resource-constraint".into()));
+    assert_eq!(
+        condition(&heard[0]),
+        ("wait".into(), "resource-constraint".into())
+    );
     assert!(heard[0].to_xml().contains("too many wrong passwords"));
     assert!(!is_in(&house, 2));
     // Another person in the same network, and one elsewhere.
@@ -218,7 +239,10 @@ fn too_many_wrong_passwords_are_not_looked_at_and_lock_nobody_else_out() {
     try_password(&mut house, 51, 8, "pw");
     assert!(is_in(&house, 51));
     // Members are not asked, whatever others in their network do.
-    house.stanza(3, &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(3)));
+    house.stanza(
+        3,
+        &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(3)),
+    );
     house.inbox(3);
     house.join(3);
     assert!(is_in(&house, 3));
@@ -241,9 +265,18 @@ fn a_token_opens_its_rooms_only() {
     let named = |name: &str| RoomClaim::Named(name.into());
     for (identity, child) in [
         (claim(named("other"), None), Some("room-mismatch")),
-        (claim(RoomClaim::Pattern("^other".into()), None), Some("room-name-does-not-match")),
-        (claim(named("other"), Some("*")), Some("Room and token mismatched")),
-        (claim(named("my room"), Some("other")), Some("Room and token mismatched")),
+        (
+            claim(RoomClaim::Pattern("^other".into()), None),
+            Some("room-name-does-not-match"),
+        ),
+        (
+            claim(named("other"), Some("*")),
+            Some("Room and token mismatched"),
+        ),
+        (
+            claim(named("my room"), Some("other")),
+            Some("Room and token mismatched"),
+        ),
         (claim(named("my%20room"), Some("meet.jitsi")), None),
         (claim(RoomClaim::Pattern("^my".into()), None), None),
         (claim(RoomClaim::Any, None), None),
@@ -254,10 +287,32 @@ fn a_token_opens_its_rooms_only() {
         assert_eq!(is_in(&house, 1), child.is_none(), "{child:?}");
         let heard = house.inbox(1);
         if let Some(child) = child {
-            assert_eq!(condition(&heard[0]), ("cancel".into(), "not-allowed".into()));
+            assert_eq!(
+                condition(&heard[0]),
+                ("cancel".into(), "not-allowed".into())
+            );
             assert!(heard[0].to_xml().contains(child), "{}", heard[0].to_xml());
         }
     }
+}
+
+#[test]
+fn a_room_may_be_closed_to_guests() {
+    let mut settings = settings();
+    settings.preset.no_guests = true;
+    let mut house = House::new(settings);
+    house.join(1);
+    let refused = house.inbox(1).remove(0);
+    assert_eq!(condition(&refused), ("cancel".into(), "not-allowed".into()));
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert!(
+        error
+            .child("authentication-required", ns::JITMEET)
+            .is_some()
+    );
+    house.identities.insert(2, Arc::new(Identity::default()));
+    house.join(2);
+    assert!(is_in(&house, 2));
 }
 
 #[test]
@@ -277,7 +332,10 @@ fn checks_come_in_order() {
     // The same person comes in again although there is no room for another.
     house.join(1);
     assert!(is_in(&house, 1));
-    house.stanza(2, &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(2)));
+    house.stanza(
+        2,
+        &format!(r#"<presence type="unavailable" to="{ROOM}/{}"/>"#, nick(2)),
+    );
     // The password before the nickname of another.
     house.join_as(3, ROOM, &nick(1));
     assert!(is(&refusal(&mut house, 3), "auth", "not-authorized"));
@@ -298,6 +356,7 @@ fn a_room_begins_with_its_preset() {
             r#"{"permissions":{"groupChatRestricted":true},"lobbyEnabled":true}"#,
         )
         .unwrap(),
+        no_guests: false,
         max_duration: Some(Duration::from_secs(3600)),
     };
     let mut house = House::new(settings);
@@ -309,22 +368,35 @@ fn a_room_begins_with_its_preset() {
     let subject = heard.iter().find_map(|m| m.child("subject", ns::CLIENT));
     assert_eq!(subject.unwrap().text(), "Board");
 
-    let limit = heard.iter().find(|m| m.to_xml().contains("time_restricted"));
+    let limit = heard
+        .iter()
+        .find(|m| m.to_xml().contains("time_restricted"));
     let limit = limit.unwrap();
     assert_eq!(limit.attr("from"), Some(ROOM));
     let text = limit.child("json-message", ns::JITMEET).unwrap().text();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&json["durationSeconds"], &json["elapsedSeconds"]), (&3600.into(), &0.into()));
+    assert_eq!(
+        (&json["durationSeconds"], &json["elapsedSeconds"]),
+        (&3600.into(), &0.into())
+    );
 
     house.now.monotonic += Duration::from_secs(600);
     house.join(2);
     let heard = house.inbox(2);
-    assert!(heard.iter().any(|m| m.to_xml().contains("\"elapsedSeconds\":600")));
+    assert!(
+        heard
+            .iter()
+            .any(|m| m.to_xml().contains("\"elapsedSeconds\":600"))
+    );
     house.quiet();
 
-    for (seconds, elapsed) in [(3300, "\"elapsedSeconds\":3300"), (3540, "\"elapsedSeconds\":3540")] {
+    for (seconds, elapsed) in [
+        (3300, "\"elapsedSeconds\":3300"),
+        (3540, "\"elapsedSeconds\":3540"),
+    ] {
         let due = house.meeting.next_timeout().unwrap();
-        let since = due.duration_since(house.now.monotonic) + Duration::from_secs(if seconds == 3300 { 600 } else { 3300 });
+        let since = due.duration_since(house.now.monotonic)
+            + Duration::from_secs(if seconds == 3300 { 600 } else { 3300 });
         assert_eq!(since.as_secs(), seconds);
         house.now.monotonic = due;
         house.input(Input::Timer);
@@ -341,7 +413,10 @@ fn a_room_begins_with_its_preset() {
     for number in [1, 2] {
         let heard = house.inbox(number);
         let text = heard[0].to_xml();
-        assert!(text.contains("<destroy>") && text.contains("longest time"), "{text}");
+        assert!(
+            text.contains("<destroy>") && text.contains("longest time"),
+            "{text}"
+        );
     }
     assert!(house.others.contains(&Output::End));
     assert_eq!(house.meeting.occupant_count(), 0);

@@ -8,6 +8,7 @@ mod harness;
 mod join;
 mod life;
 mod limits;
+mod lobby;
 mod media;
 mod moderation;
 mod resume;
