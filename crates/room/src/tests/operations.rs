@@ -4,7 +4,7 @@ use crate::fuzzing::{OPERATIONS, operations};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_sequence_of_operations_leaves_the_meeting_consistent(
