@@ -19,6 +19,7 @@ import { healthAtStart, nextHealth, type DeviceHealth } from './machines/trouble
 import { playChime } from './media/chime.ts'
 import { keepAwake } from './media/wakelock.ts'
 import { barText } from './meeting/bartext.ts'
+import { tellModerated, tellNews } from './meeting/news.ts'
 import { Announcer } from './meeting/announcer.svelte.ts'
 import { Meeting } from './meeting/meeting.svelte.ts'
 import { Notices } from './meeting/notices.svelte.ts'
@@ -30,6 +31,15 @@ import { takeToken, type Token } from './token.ts'
 export interface Core {
   createLocalMedia(options?: LocalMediaOptions): LocalMedia
   join(options: JoinOptions): Conference
+}
+
+/** What is asked before something is done that cannot be taken back. */
+export interface Question {
+  readonly title: string
+  readonly text: string
+  /** What the button that does it says. */
+  readonly yes: string
+  readonly run: () => void
 }
 
 /** Set while in a meeting, so that a reload, and nothing else, goes straight back. */
@@ -47,6 +57,8 @@ export class App {
   microphoneHealth: DeviceHealth = $state.raw(healthAtStart)
   cameraHealth: DeviceHealth = $state.raw(healthAtStart)
   settingsOpen = $state(false)
+  /** Something that is asked about before it is done. */
+  question: Question | null = $state.raw(null)
   soundBlocked = $state(false)
   place: Place = $state.raw({ tenant: null, room: null })
 
@@ -137,6 +149,7 @@ export class App {
     if (this.media?.screen.state === 'on') return conference.stopShare()
     const outcome = await conference.startShare()
     if (outcome.ok || outcome.code === 'cancelled' || outcome.code === 'denied') return
+    if (outcome.code === 'moderated') return tellModerated(this, 'screen')
     this.notices.show(t(outcome.code === 'blocked' ? 'trouble.share.blocked' : 'trouble.share'), { tone: 'warn' })
   }
 
@@ -280,7 +293,7 @@ export class App {
       () => clearInterval(ticking),
       keepAwake(),
       conference.on('connection', state => this.#connection(state)),
-      ...this.#listen(conference)
+      ...tellNews(this, this.meeting)
     ]
     this.#connection(conference.snapshot().connection)
   }
@@ -291,10 +304,12 @@ export class App {
     this.meeting = null
     this.bar = calm
     this.soundBlocked = false
+    this.question = null
     this.announcer.dispose()
     if (!meeting) return
     sessionStorage.removeItem(IN_MEETING)
     meeting.dispose()
+    this.notices.forget('knock')
     void meeting.conference.leave()
   }
 
@@ -337,41 +352,10 @@ export class App {
     this.#dispatch({ type: 'connection', state, now, byName, jitter: Math.random() })
   }
 
-  #listen(conference: Conference): (() => void)[] {
-    const name = (given: string | null) => given ?? t('tile.unnamed')
-    const inRoom = () => conference.snapshot().occupants.length + 1
-    return [
-      conference.on('occupantJoined', one => this.announcer.joined(name(one.name), inRoom())),
-      conference.on('occupantLeft', ({ occupant }) => this.announcer.left(name(occupant.name), inRoom())),
-      conference.on('chatMessage', message => {
-        if (!message.own && !this.meeting?.chatOpen) this.announcer.say(t('announce.message', { name: name(message.name) }))
-      }),
-      conference.on('chatRefused', () => this.notices.show(t('chat.refused'), { tone: 'warn' })),
-      conference.on('mutedByModerator', ({ kind, by }) => this.#tellMuted(kind, this.meeting?.occupantName(by) ?? null)),
-      conference.on('sourceRefused', ({ kind }) => this.notices.show(t(`notice.refused.${kind}`), { tone: 'warn' })),
-      conference.on('shareEnded', () => this.notices.show(t('notice.shareEnded'))),
-      conference.on('deviceLost', ({ label, replacedBy }) => {
-        const action = { label: t('device.change'), run: () => (this.settingsOpen = true) }
-        const replacement = replacedBy?.label ?? ''
-        const text = replacedBy ? t('device.lostReplaced', { label, replacement }) : t('device.lost', { label })
-        this.notices.show(text, { tone: 'warn', action })
-      })
-    ]
-  }
-
-  #tellMuted(kind: 'microphone' | 'camera' | 'screen', by: string | null): void {
-    const texts = {
-      microphone: by === null ? t('notice.mutedByModerator') : t('notice.mutedBy', { name: by }),
-      camera: t('notice.cameraOffByModerator'),
-      screen: t('notice.shareEndedByModerator')
-    }
-    this.notices.show(texts[kind], { tone: 'warn' })
-    this.announcer.urgent(texts[kind])
-  }
-
   /** On the prejoin screen a card tells; in the meeting a notice does. */
   #tellFailure(outcome: MediaOutcome | undefined, kind: 'microphone' | 'camera'): void {
     if (!outcome || outcome.ok || this.screen.at !== 'meeting') return
+    if (outcome.code === 'moderated') return tellModerated(this, kind)
     const code = outcome.code === 'cancelled' ? 'unknown' : outcome.code
     this.notices.show(t(`trouble.${kind}.${code}.help`), { tone: 'warn' })
   }

@@ -162,7 +162,44 @@ export interface RoomView {
   readonly subject: string | null
   /** Start of the conference, milliseconds since the epoch; null while alone or unknown. */
   readonly startedAt: number | null
+  /** It asks for a password. */
+  readonly locked: boolean
+  /** Who wants in waits until a moderator lets them. */
+  readonly lobby: boolean
 }
+
+/** What this service has beyond the room itself. */
+export interface Abilities {
+  readonly lobby: boolean
+  /** People may have to ask before they unmute. */
+  readonly rules: boolean
+  readonly endForAll: boolean
+}
+
+/** Somebody who waits in the lobby. */
+export interface Knocker {
+  readonly id: OccupantId
+  readonly name: string | null
+  /** Since when we see them wait, milliseconds since the epoch. */
+  readonly since: number
+}
+
+/** What somebody sends: the local devices by their part. */
+export type MediaRole = 'microphone' | 'camera' | 'screen'
+
+/** Whether people may switch something on without asking. */
+export interface MediaRule {
+  /** They have to ask. */
+  readonly enabled: boolean
+  readonly by: OccupantId | null
+  /** We may switch it on. */
+  readonly allowed: boolean
+  /** Who was allowed to; told to moderators only. */
+  readonly approved: readonly OccupantId[]
+}
+
+/** The reactions every client knows. */
+export type Reaction = 'like' | 'clap' | 'laugh' | 'surprised' | 'boo' | 'silence' | 'love'
 
 export interface DominantSpeaker {
   readonly id: OccupantId
@@ -182,6 +219,10 @@ export interface Snapshot {
   readonly speaker: DominantSpeaker | null
   /** Oldest first, at most `CHAT_LIMIT` kept. */
   readonly chat: readonly ChatMessage[]
+  readonly can: Abilities
+  readonly rules: Readonly<Record<MediaRole, MediaRule>>
+  /** Who waits in the lobby, longest first; moderators see them. */
+  readonly knocking: readonly Knocker[]
   /** Last sampled second, null before the first sample. */
   readonly stats: MediaStats | null
 }
@@ -215,6 +256,8 @@ export type MediaFailureCode =
   | 'blocked'
   /** The person closed the screen picker. */
   | 'cancelled'
+  /** A moderator has to allow it first. */
+  | 'moderated'
   | 'unknown'
 
 export type DeviceKind = 'microphone' | 'camera' | 'speaker'
@@ -350,12 +393,52 @@ export interface ConferenceEvents {
   sourceRefused: { readonly kind: 'microphone' | 'camera' | 'screen' }
   deviceLost: LocalMediaEvents['deviceLost']
   shareEnded: LocalMediaEvents['shareEnded']
+  /** Our own role is another one now. */
+  roleChanged: { readonly role: Role; readonly before: Role }
+  /** Newcomers start muted here; the devices are already off. */
+  startedMuted: { readonly microphone: boolean; readonly camera: boolean }
+  /** People have to ask first, or do not have to any more. */
+  ruleChanged: { readonly kind: MediaRole; readonly enabled: boolean; readonly by: OccupantId | null }
+  /** We may switch it on now; `asked` when a moderator wants us to, of their own accord. */
+  unmuteOffered: { readonly kind: MediaRole; readonly by: OccupantId | null; readonly asked: boolean }
+  /** We may not any more; the device is already off. */
+  unmuteWithdrawn: { readonly kind: MediaRole }
+  /** Somebody wants in. */
+  knock: Knocker
+  handRaised: Occupant
+  /** A moderator lowered ours. */
+  handLowered: { readonly by: OccupantId }
+  reaction: { readonly from: OccupantId; readonly reactions: readonly Reaction[] }
   /** Application message over the bridge channel. */
   endpointMessage: { readonly from: OccupantId; readonly payload: Readonly<Record<string, unknown>> }
 }
 
+/** What became of a command. */
+export type CommandOutcome = { readonly ok: true } | { readonly ok: false; readonly code: 'refused' | 'unreachable' }
+
+/** For moderators. The service refuses everybody else; those that give a boolean only say whether it was told. */
+export interface Moderation {
+  mute(who: OccupantId, kind: MediaRole): Promise<CommandOutcome>
+  /** Out of the room; they may join again. */
+  remove(who: OccupantId, reason?: string): Promise<CommandOutcome>
+  setModerator(who: OccupantId, on: boolean): Promise<CommandOutcome>
+  /** Null takes it away. Nobody who is inside is affected. */
+  setPassword(password: string | null): Promise<CommandOutcome>
+  setLobby(on: boolean): Promise<CommandOutcome>
+  admit(who: readonly OccupantId[]): void
+  deny(who: OccupantId): Promise<CommandOutcome>
+  endForAll(): boolean
+  /** Whether people have to ask before they switch it on. */
+  setRule(kind: MediaRole, on: boolean): boolean
+  /** Says yes to one who asks, or takes it back. Without a rule it asks them to unmute. */
+  allow(who: OccupantId, kind: MediaRole, on: boolean): boolean
+  /** Everybody's without a name. */
+  lowerHand(who?: OccupantId): boolean
+}
+
 export interface Conference {
   readonly media: LocalMedia
+  readonly moderation: Moderation
   snapshot(): Snapshot
   /** Called once per batch of changes, in a microtask. Returns the unsubscriber. */
   subscribe(listener: (snapshot: Snapshot) => void): () => void
@@ -368,6 +451,8 @@ export interface Conference {
   selectDevice(kind: DeviceKind, id: string): Promise<MediaOutcome>
   setDisplayName(name: string): void
   setHandRaised(raised: boolean): void
+  /** Shows it to everybody, oneself included. */
+  react(reaction: Reaction): void
   /** Returns the message's id, or null while not in the room. */
   sendChat(text: string, to?: OccupantId): string | null
   /** Moderators only; the service refuses others. */

@@ -56,7 +56,7 @@ describe('a whole join', () => {
     expect(service.socket.url).toBe('wss://meet.example/xmpp-websocket?room=my+room')
     expect(service.socket.sent.slice(0, 4).map((frame) => /^<(\S+)/u.exec(frame)?.[1])).toEqual(['open', 'auth', 'open', 'iq'])
     // the conference request, the join
-    expect(service.heard.map(({ name }) => name)).toEqual(['iq', 'presence'])
+    expect(service.heard.map(({ name }) => name)).toEqual(['iq', 'presence', 'iq', 'iq'])
     const [request, join] = service.heard
     expect(request?.attrs['to']).toBe('focus.meet.example')
     expect(request?.getChild('conference')?.attrs).toMatchObject({ room: ROOM })
@@ -276,6 +276,7 @@ describe('people', () => {
     service.say(presence('b2c3d4e5', '<x xmlns="http://jabber.org/protocol/muc#user"><item role="none"><actor nick="c3d4e5f6"/></item><status code="307"/></x>', 'unavailable'))
     expect(told).toMatchObject([
       ['occupantJoined', { id: 'b2c3d4e5' }],
+      ['handRaised', { id: 'b2c3d4e5' }],
       ['occupantLeft', { occupant: { id: 'b2c3d4e5' }, kickedBy: 'c3d4e5f6' }]
     ])
     expect(meeting.snapshot().occupants).toEqual([])

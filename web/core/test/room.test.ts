@@ -35,6 +35,8 @@ type Told =
   | ['refused', string]
   | ['subject', string | null]
   | ['startedAt', number]
+  | ['changed']
+  | ['announced', Readonly<Record<string, unknown>>]
   | ['invited', string | null]
   | ['out', RoomExit]
   | ['focus', Element]
@@ -61,6 +63,8 @@ beforeEach(async () => {
     messageRefused: (id) => told.push(['refused', id]),
     subject: (subject) => told.push(['subject', subject]),
     startedAt: (at) => told.push(['startedAt', at]),
+    changed: () => told.push(['changed']),
+    announced: (message) => told.push(['announced', message]),
     invited: (password) => told.push(['invited', password]),
     out: (how) => told.push(['out', how]),
     focusRequest: (request) => told.push(['focus', request])
@@ -154,7 +158,7 @@ describe('joining', () => {
     socket.say(fixture('presence-self.xml'))
     await joining
     expect(told).toEqual([
-      ['present', { id: 'b2c3d4e5', name: 'Bo', role: 'participant', sources: new Map(), handRaisedAt: null }],
+      ['present', { id: 'b2c3d4e5', jid: 'a@b', name: 'Bo', role: 'participant', sources: new Map(), handRaisedAt: null }],
       ['self', 'participant']
     ])
   })
@@ -236,6 +240,7 @@ describe('people', () => {
         'present',
         {
           id: 'b2c3d4e5',
+          jid: 'a@b',
           name: null,
           role: 'moderator',
           sources: new Map([

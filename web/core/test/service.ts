@@ -47,6 +47,11 @@ export class Service {
   remembers = true
   /** What a resumed stream has missed. */
   missed: readonly string[] = []
+  /** What the room and the service say about themselves. */
+  room = ''
+  components: Readonly<Record<string, string>> = {}
+  /** What a command of a moderator is answered. */
+  command: Answer = 'result'
   /** Whether a leaver is told so. */
   confirmsLeave = true
   /** Every stanza after a login, over all connections. */
@@ -174,11 +179,19 @@ export class Service {
     const { id, to, type } = stanza.attrs as Record<string, string>
     if (type !== 'get' && type !== 'set') return
     const conference = stanza.getChild('conference')
-    const answer = conference ? this.conference : stanza.getChild('jingle') ? this.jingle : 'result'
+    const command = stanza.getChild('query') && type === 'set'
+    const answer = conference ? this.conference : stanza.getChild('jingle') ? this.jingle : command ? this.command : 'result'
     if (answer === 'silence') return
-    const ready = conference ? '<conference xmlns="http://jitsi.org/protocol/focus" ready="true"/>' : ''
+    const ready = conference ? '<conference xmlns="http://jitsi.org/protocol/focus" ready="true"/>' : this.#disco(stanza)
     if (answer === 'result') socket.say(`<iq xmlns="jabber:client" type="result" id="${id}" from="${to}">${ready}</iq>`)
     else socket.say(`<iq xmlns="jabber:client" type="error" id="${id}" from="${to}">${answer.error}</iq>`)
+  }
+
+  #disco(stanza: Element): string {
+    if (!stanza.getChild('query', 'http://jabber.org/protocol/disco#info')) return ''
+    const identities = Object.entries(this.components).map(([type, name]) => `<identity category="component" type="${type}" name="${name}"/>`)
+    const inner = stanza.attrs['to'] === ROOM ? this.room : identities.join('')
+    return `<query xmlns="http://jabber.org/protocol/disco#info">${inner}</query>`
   }
 
   #presence(stanza: Element, socket: FakeSocket): void {
@@ -211,6 +224,15 @@ const EVENTS = [
   'sourceRefused',
   'deviceLost',
   'shareEnded',
+  'roleChanged',
+  'startedMuted',
+  'ruleChanged',
+  'unmuteOffered',
+  'unmuteWithdrawn',
+  'knock',
+  'handRaised',
+  'handLowered',
+  'reaction',
   'endpointMessage'
 ] as const
 

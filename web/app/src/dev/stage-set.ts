@@ -10,6 +10,9 @@ import type {
   LocalMediaSnapshot,
   MediaFailureCode,
   MediaOutcome,
+  MediaRole,
+  MediaRule,
+  Moderation,
   Occupant,
   Snapshot,
   VideoView
@@ -26,6 +29,8 @@ export interface Play {
   readonly connection: ConnectionState
   /** Some people with the camera off, weak or lost connections, a raised hand. */
   readonly mixed: boolean
+  /** We moderate: two people wait in the lobby, hands are up. */
+  readonly moderator: boolean
 }
 
 const NAMES =
@@ -47,6 +52,7 @@ function emitter() {
   }
 }
 
+const free: MediaRule = { enabled: false, by: null, allowed: true, approved: [] }
 const off: LocalDevice = { state: 'off', track: null, deviceId: null }
 const done: MediaOutcome = { ok: true }
 
@@ -127,11 +133,14 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
   let snapshot: Snapshot = {
     connection: { phase: 'connecting' },
     media: 'connected',
-    room: { name: room, subject: null, startedAt: began - 724_000 },
-    self: { id: 'self0000', name: name ?? null, role: 'participant', ...local(media), handRaisedAt: null },
+    room: { name: room, subject: null, startedAt: began - 724_000, locked: play.moderator, lobby: play.moderator },
+    self: { id: 'self0000', name: name ?? null, role: play.moderator ? 'moderator' : 'participant', ...local(media), handRaisedAt: null },
     occupants: [],
     speaker: null,
     chat: play.chat ? talk(began) : [],
+    can: { lobby: true, rules: true, endForAll: true },
+    rules: { microphone: { ...free, enabled: play.moderator, approved: [id(2)] }, camera: free, screen: free },
+    knocking: [],
     stats: null
   }
   const update = (change: Partial<Snapshot>) => {
@@ -146,7 +155,14 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
   setTimeout(() => {
     const occupants = Array.from({ length: play.people }, (_, index) => occupant(index, play))
     update({ occupants, speaker: occupants[1] ? { id: occupants[1].id, previous: [], silence: false } : null })
+    const outside = play.connection.phase === 'asking' || (play.connection.phase === 'failed' && play.connection.code !== 'destroyed')
+    if (outside) return connect(play.connection)
     connect({ phase: 'joined' })
+    if (play.moderator) {
+      const knocking = ['Zed Amara', 'Yan Liu'].map((given, index) => ({ id: `knock${index}`, name: given, since: Date.now() }))
+      update({ knocking })
+      for (const knocker of knocking) emit('knock' satisfies keyof ConferenceEvents, knocker)
+    }
     if (play.connection.phase !== 'joined') setTimeout(() => connect(play.connection), 300)
   }, 50)
   return {
@@ -164,8 +180,10 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
     selectDevice: (kind, id) => media.selectDevice(kind, id),
     setDisplayName: given => update({ self: { ...snapshot.self, name: given } }),
     setHandRaised: raised => update({ self: { ...snapshot.self, handRaisedAt: raised ? Date.now() : null } }),
-    sendChat(text) {
-      const message = line(snapshot.chat.length, null, text, Date.now())
+    react: reaction => emit('reaction' satisfies keyof ConferenceEvents, { from: snapshot.self.id, reactions: [reaction] }),
+    moderation: moderation(() => snapshot, update, connect),
+    sendChat(text, to) {
+      const message = { ...line(snapshot.chat.length, null, text, Date.now()), isPrivate: to !== undefined, to: to ?? null }
       update({ chat: [...snapshot.chat, message] })
       emit('chatMessage', message)
       return message.id
@@ -183,6 +201,59 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
     givePassword: () => connect({ phase: 'asking', for: 'password', wrong: true, tried: 1 }),
     async leave() {
       connect({ phase: 'left' })
+    }
+  }
+}
+
+function moderation(now: () => Snapshot, update: (change: Partial<Snapshot>) => void, connect: (state: ConnectionState) => void): Moderation {
+  const fine = { ok: true } as const
+  const change = (who: string, what: (one: Occupant) => Partial<Occupant>) =>
+    update({ occupants: now().occupants.map(one => (one.id === who ? Object.assign({}, one, what(one)) : one)) })
+  const parts = { microphone: 'audio', camera: 'camera', screen: 'screen' } as const
+  const goes = (who: readonly string[]) => update({ knocking: now().knocking.filter(one => !who.includes(one.id)) })
+  return {
+    async mute(who, kind) {
+      change(who, one => ({ [parts[kind]]: kind === 'screen' ? null : { ...one[parts[kind]], muted: true } }))
+      return fine
+    },
+    async remove(who) {
+      update({ occupants: now().occupants.filter(one => one.id !== who) })
+      return fine
+    },
+    async setModerator(who, on) {
+      change(who, () => ({ role: on ? 'moderator' : 'participant' }))
+      return fine
+    },
+    async setPassword(password) {
+      update({ room: { ...now().room, locked: password !== null } })
+      return fine
+    },
+    async setLobby(on) {
+      update({ room: { ...now().room, lobby: on }, ...(on ? {} : { knocking: [] }) })
+      return fine
+    },
+    admit: goes,
+    async deny(who) {
+      goes([who])
+      return fine
+    },
+    endForAll() {
+      connect({ phase: 'failed', code: 'destroyed' })
+      return true
+    },
+    setRule(kind: MediaRole, on) {
+      update({ rules: { ...now().rules, [kind]: { ...now().rules[kind], enabled: on } } })
+      return true
+    },
+    allow(who, kind, on) {
+      const { [kind]: rule } = now().rules
+      const approved = [...rule.approved.filter(one => one !== who), ...(on ? [who] : [])]
+      update({ rules: { ...now().rules, [kind]: { ...rule, approved } } })
+      return true
+    },
+    lowerHand(who) {
+      for (const one of now().occupants) if (who === undefined || one.id === who) change(one.id, () => ({ handRaisedAt: null }))
+      return true
     }
   }
 }
@@ -217,7 +288,7 @@ function occupant(index: number, play: Play): Occupant {
     camera,
     screen: shares ? { ...camera, source: `${id(index)}-v1`, kind: 'screen', muted: false, track: slideTrack() } : null,
     reachable: true,
-    handRaisedAt: play.mixed && index === 3 ? Date.now() : null
+    handRaisedAt: play.mixed && index === 3 ? Date.now() : play.moderator && (index === 2 || index === 4) ? Date.now() - (index === 4 ? 75_000 : 20_000) : null
   }
 }
 

@@ -34,6 +34,22 @@ function continues(last: ChatMessage, next: ChatMessage): boolean {
   )
 }
 
+const GUARD_MS = 20_000
+
+/**
+ * Who might be meant by what is about to be said to everybody: whoever wrote to us alone within
+ * twenty seconds, or last of all.
+ */
+export function perhapsFor(messages: readonly ChatMessage[], now: number): ChatMessage | null {
+  const theirs = messages.filter(message => !message.own)
+  const last = theirs.at(-1)
+  const recent = theirs.findLast(message => message.isPrivate && now - message.at < GUARD_MS)
+  const found = last?.isPrivate ? last : recent
+  if (!found) return null
+  // Whoever has said something to everybody since knows what they do.
+  return messages.slice(messages.indexOf(found)).some(message => message.own && !message.isPrivate) ? null : found
+}
+
 export type TextPart = { readonly text: string; readonly link: string | null }
 
 const LINK = /\bhttps?:\/\/[^\s<>"']+/giu

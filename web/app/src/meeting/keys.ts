@@ -1,7 +1,7 @@
 /** Single keys of the meeting. They stay silent while somebody types and under any modifier. */
-export type KeyAction = 'mic' | 'camera' | 'share' | 'chat' | 'layout' | 'hand' | 'previous' | 'next' | 'regions'
+export type KeyAction = 'mic' | 'camera' | 'share' | 'chat' | 'people' | 'layout' | 'hand' | 'previous' | 'next' | 'regions'
 
-export const keyFor = { mic: 'M', camera: 'V', share: 'D', chat: 'C', layout: 'W', hand: 'R' } as const
+export const keyFor = { mic: 'M', camera: 'V', share: 'D', chat: 'C', people: 'P', layout: 'W', hand: 'R' } as const
 
 const letters = new Map<string, KeyAction>(
   Object.entries(keyFor).map(([action, key]) => [key.toLowerCase(), action as KeyAction])

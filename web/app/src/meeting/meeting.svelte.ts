@@ -3,17 +3,28 @@
  * frame; everything else here is what this person chose (page, pins, layout, panel) and pure
  * functions of the two. Sound levels do not come through here: see `media/attach.ts`.
  */
-import type { Conference, Snapshot } from '@althing/core'
+import type { Conference, Reaction, Snapshot } from '@althing/core'
 import { bringIntoView, keepOrder } from '../layout/order.ts'
 import { constraintsFor, type Picture } from '../layout/receive.ts'
 import { onStage, sceneFor, viewOf, type Corner, type LayoutMode, type Scene, type SceneInput } from '../layout/scene.ts'
 import { emptyStage, forget, hear, type StageSpeaker } from '../layout/speaker.ts'
 import { pageCap, type Area } from '../layout/tiles.ts'
+import { launch, REACTION_MS, signOf, type Flying } from './reactions.ts'
 import { ownKey, ownScreenTile, ownTile, tilesOf, type TileRecord } from './tiles.ts'
 
 const HIDDEN_COMMIT_MS = 100
 const HIDDEN_SAVE_MS = 10_000
 const MOST_PINNED = 6
+/** Whoever is heard that long has got what the raised hand asked for. */
+const HEARD_MS = 2000
+
+export type Panel = 'chat' | 'people'
+
+/** Whose menu is open, and where it was opened. */
+export interface MenuPlace {
+  readonly id: string
+  readonly opener: HTMLElement
+}
 
 export class Meeting {
   readonly conference: Conference
@@ -25,7 +36,12 @@ export class Meeting {
   page = $state(0)
   pinned: readonly string[] = $state.raw([])
   corner: Corner = $state('bottom-end')
-  chatOpen = $state(false)
+  panel: Panel | null = $state(null)
+  hostOpen = $state(false)
+  menu: MenuPlace | null = $state.raw(null)
+  /** Who gets the next message alone; null for everybody. */
+  chatTo: string | null = $state(null)
+  flying: readonly Flying[] = $state.raw([])
   /** Drives what depends on time: the timer, the sticky speaker. Once a second. */
   now = $state(Date.now())
   /** Nobody has looked at this page for ten seconds: no pictures are needed. */
@@ -37,6 +53,8 @@ export class Meeting {
   #stage: StageSpeaker = $state.raw(emptyStage)
   #screens: readonly string[] = $state.raw([])
   #seen: string | null = $state.raw(null)
+  #launched = 0
+  #heardSince: number | null = null
   #spokeAt = new Map<string, number>()
   #columns: number | undefined
   #stop: (() => void)[] = []
@@ -60,6 +78,9 @@ export class Meeting {
     this.#columns = scene.view === 'grid' ? scene.columns : undefined
     return scene
   })
+  readonly chatOpen = $derived(this.panel === 'chat')
+  readonly peopleOpen = $derived(this.panel === 'people')
+  readonly moderates = $derived(this.#me.role === 'moderator')
   readonly unread = $derived.by(() => {
     if (this.chatOpen) return 0
     const from = this.view.chat.findIndex(message => message.id === this.#seen) + 1
@@ -126,9 +147,37 @@ export class Meeting {
     this.page = Math.max(0, Math.min(this.scene.pages - 1, this.scene.page + by))
   }
 
-  openChat(open: boolean): void {
-    this.chatOpen = open
-    this.#seen = this.view.chat.at(-1)?.id ?? null
+  openPanel(panel: Panel | null): void {
+    if (this.chatOpen || panel === 'chat') this.#seen = this.view.chat.at(-1)?.id ?? null
+    this.panel = panel
+  }
+
+  /** Opens the chat with this person as the only one who reads. */
+  writeTo(id: string): void {
+    this.chatTo = id
+    this.openPanel('chat')
+  }
+
+  /** Of everybody's raised hands, from 1. */
+  placeInQueue(id: string): number {
+    const raised = this.conference.snapshot().occupants.filter(one => one.handRaisedAt !== null)
+    const at = raised.find(one => one.id === id)?.handRaisedAt ?? Infinity
+    const own = this.conference.snapshot().self.handRaisedAt
+    return raised.filter(one => one.handRaisedAt! < at).length + (own !== null && own < at ? 1 : 0) + 1
+  }
+
+  showReactions(owner: string, reactions: readonly Reaction[]): void {
+    const now = Date.now()
+    const fresh = reactions.map(name => ({
+      id: this.#launched++,
+      owner,
+      sign: signOf(name),
+      at: Math.random(),
+      until: now + REACTION_MS
+    }))
+    this.flying = launch(this.flying, fresh, now)
+    const timer = setTimeout(() => (this.flying = launch(this.flying, [], Date.now())), REACTION_MS)
+    this.#stop.push(() => clearTimeout(timer))
   }
 
   occupantName(id: string | null): string | null {
@@ -168,7 +217,17 @@ export class Meeting {
 
   #tick(): void {
     this.now = Date.now()
+    this.#lowerAfterSpeech(this.now)
+    if (this.chatTo !== null && !this.#occupants.some(one => one.id === this.chatTo)) this.chatTo = null
     this.#followSpeaker(this.now)
+  }
+
+  /** A hand is down again once its owner was heard. */
+  #lowerAfterSpeech(now: number): void {
+    if (this.dominant !== this.#me.id) this.#heardSince = null
+    else this.#heardSince ??= now
+    const heard = this.#heardSince !== null && now - this.#heardSince >= HEARD_MS
+    if (heard && this.#me.handRaisedAt !== null) this.conference.setHandRaised(false)
   }
 
   #followSpeaker(now: number): void {

@@ -8,6 +8,8 @@ import type {
   LocalDevice,
   LocalMedia,
   LocalMediaSnapshot,
+  MediaRule,
+  Moderation,
   Occupant,
   ReceiveConstraints,
   Snapshot,
@@ -16,6 +18,7 @@ import type {
 
 export const deviceOff: LocalDevice = { state: 'off', track: null, deviceId: null }
 export const deviceOn: LocalDevice = { state: 'on', track: {} as MediaStreamTrack, deviceId: 'one' }
+export const freely: MediaRule = { enabled: false, by: null, allowed: true, approved: [] }
 const devices: Devices = {
   microphones: [{ id: 'one', label: 'First microphone' }, { id: 'two', label: '' }],
   cameras: [],
@@ -42,15 +45,22 @@ export class FakeConference {
   asked: ReceiveConstraints[] = []
   sent: string[] = []
   passwords: string[] = []
+  /** What a moderator ordered, in order. */
+  orders: string[] = []
+  reacted: string[] = []
+  hands: boolean[] = []
   left = false
   snapshot: Snapshot = {
     connection: { phase: 'joined' },
     media: 'connected',
-    room: { name: 'standup', subject: null, startedAt: null },
+    room: { name: 'standup', subject: null, startedAt: null, locked: false, lobby: false },
     self: { id: 'me', name: null, role: 'participant', microphone: deviceOff, camera: deviceOff, screen: deviceOff, handRaisedAt: null },
     occupants: [],
     speaker: null,
     chat: [],
+    can: { lobby: true, rules: true, endForAll: true },
+    rules: { microphone: freely, camera: freely, screen: freely },
+    knocking: [],
     stats: null
   }
   readonly #listeners = new Set<(snapshot: Snapshot) => void>()
@@ -79,10 +89,12 @@ export class FakeConference {
       },
       setReceiveConstraints: constraints => void this.asked.push(constraints),
       setDisplayName: () => undefined,
-      setHandRaised: () => undefined,
+      setHandRaised: raised => void this.hands.push(raised),
+      react: reaction => void this.reacted.push(reaction),
+      moderation: this.#moderation(),
       watchLevel: () => () => undefined,
-      sendChat: text => {
-        this.sent.push(text)
+      sendChat: (text, to) => {
+        this.sent.push(to === undefined ? text : `${to}: ${text}`)
         return `sent-${this.sent.length}`
       },
       givePassword: password => void this.passwords.push(password),
@@ -91,6 +103,26 @@ export class FakeConference {
       }
     }
     return part as Conference
+  }
+
+  #moderation(): Moderation {
+    const order = (...words: unknown[]) => {
+      this.orders.push(words.filter(word => word !== undefined).join(' '))
+      return { ok: true } as const
+    }
+    return {
+      mute: async (who, kind) => order('mute', who, kind),
+      remove: async who => order('remove', who),
+      setModerator: async (who, on) => order('moderator', who, on),
+      setPassword: async password => order('password', password),
+      setLobby: async on => order('lobby', on),
+      admit: who => void order('admit', who.join(',')),
+      deny: async who => order('deny', who),
+      endForAll: () => order('end').ok,
+      setRule: (kind, on) => order('rule', kind, on).ok,
+      allow: (who, kind, on) => order('allow', who, kind, on).ok,
+      lowerHand: who => order('lower', who ?? 'all').ok
+    }
   }
 }
 

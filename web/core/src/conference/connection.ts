@@ -19,7 +19,7 @@ export interface Seat {
   readonly room: Room
 }
 
-export interface ConnectionHandlers extends Omit<RoomHandlers, 'self' | 'out' | 'invited'> {
+export interface ConnectionHandlers extends Omit<RoomHandlers, 'out' | 'invited'> {
   /** What the room is to know about us, who go by this id in it. */
   presence(id: string): OwnPresence
   /** We are in the room, for the first time or anew. */
@@ -190,7 +190,10 @@ export class Connection {
     const id = nicknameOf(stream.jid)
     return new Room(stream, jid, id, this.#handlers.presence(id), {
       ...this.#handlers,
-      self: (role) => this.#state.patch('self', { role, id }),
+      self: (role) => {
+        this.#state.patch('self', { id })
+        this.#handlers.self(role)
+      },
       invited: (password) => this.#door?.admitted(password),
       out: (how) => this.#out(how)
     })

@@ -29,6 +29,8 @@ export interface LinkParts {
   readonly occupants: Occupants
   readonly media: LocalMedia
   readonly own: OwnState
+  /** Somebody says something over the bridge. */
+  message(from: OccupantId, payload: Readonly<Record<string, unknown>>): void
 }
 
 export class MediaLink {
@@ -269,7 +271,7 @@ export class MediaLink {
         state.emit('dominantSpeaker', speaker)
       },
       wanted: (source, maxHeight) => this.#session?.setWantedHeight(source, maxHeight),
-      message: (from, payload) => state.emit('endpointMessage', { from, payload }),
+      message: (from, payload) => this.#parts.message(from, payload),
       downlink: (bps) => (this.#downlink = bps)
     }
   }

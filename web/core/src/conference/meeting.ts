@@ -13,21 +13,29 @@ import type {
   LocalMedia,
   LocalMediaSnapshot,
   MediaOutcome,
+  MediaRole,
   OccupantId,
+  Reaction,
   ReceiveConstraints,
+  Role,
   ShareOptions,
   Snapshot
 } from '../types.ts'
 import { Chat } from './chat.ts'
-import { Connection } from './connection.ts'
+import { Connection, type Seat } from './connection.ts'
 import { handleFocusRequest } from './focus.ts'
+import { Gate } from './gate.ts'
+import { handleGesture, reactionMessage } from './gestures.ts'
 import { MediaLink, switchOff } from './link.ts'
+import { Moderator } from './moderation.ts'
 import { Occupants } from './occupants.ts'
 import { OwnState } from './own.ts'
 import { inRoom } from './reconnect.ts'
+import { Rules } from './rules.ts'
 import { ConferenceState } from './state.ts'
 
 const STATS_EVERY_MS = 1_000
+const MODERATED: Promise<MediaOutcome> = Promise.resolve({ ok: false, code: 'moderated' })
 
 export class Meeting implements Conference {
   readonly media: LocalMedia
@@ -38,6 +46,11 @@ export class Meeting implements Conference {
   readonly #chat: Chat
   readonly #connection: Connection
   readonly #link: MediaLink
+  readonly #gate: Gate
+  readonly #rules: Rules
+  readonly moderation: Moderator
+  /** Newcomers may have to start muted; who comes back is none. */
+  #newcomer = true
   readonly #cleanups: (() => void)[] = []
 
   constructor(options: JoinOptions, media: LocalMedia, ownsMedia: boolean) {
@@ -47,6 +60,8 @@ export class Meeting implements Conference {
     this.#state = new ConferenceState(normaliseRoomName(options.room) ?? '', this.#own.name, media.snapshot())
     this.#occupants = new Occupants((source) => this.#link.track(source))
     this.#chat = new Chat(this.#state)
+    this.#gate = new Gate(this.#state, this.#occupants, options.server.domain)
+    this.#rules = new Rules(this.#state, (kind) => switchOff(media, kind))
     this.#connection = new Connection(options, this.#state, {
       presence: (id) => this.#own.presence(id),
       present: (occupant) => this.#present(occupant),
@@ -56,7 +71,10 @@ export class Meeting implements Conference {
       subject: (subject) => this.#state.patch('room', { subject }),
       startedAt: (startedAt) => this.#state.patch('room', { startedAt }),
       focusRequest: (request) => this.#focusRequest(request),
-      entered: () => {},
+      self: (role) => this.#roleIs(role),
+      changed: () => this.#gate.changed(),
+      announced: (message) => this.#rules.heard(message),
+      entered: (seat) => this.#entered(seat),
       resumed: () => this.#link.resumed(),
       dropped: () => this.#dropped(),
       over: () => this.#cleanUp()
@@ -66,7 +84,17 @@ export class Meeting implements Conference {
       state: this.#state,
       occupants: this.#occupants,
       media,
-      own: this.#own
+      own: this.#own,
+      message: (from, payload) => {
+        handleGesture(this.#state, from, payload, () => this.setHandRaised(false))
+        this.#state.emit('endpointMessage', { from, payload })
+      }
+    })
+    this.moderation = new Moderator({
+      connection: this.#connection,
+      occupants: this.#occupants,
+      gate: this.#gate,
+      sendMessage: (to, payload) => this.#link.sendMessage(to, payload)
     })
     this.#watch(options.signal)
     if (options.signal?.aborted) void this.leave()
@@ -88,15 +116,15 @@ export class Meeting implements Conference {
   }
 
   setMicrophone(on: boolean): Promise<MediaOutcome> {
-    return this.media.setMicrophone(on)
+    return on && this.#mustAsk('microphone') ? MODERATED : this.media.setMicrophone(on)
   }
 
   setCamera(on: boolean): Promise<MediaOutcome> {
-    return this.media.setCamera(on)
+    return on && this.#mustAsk('camera') ? MODERATED : this.media.setCamera(on)
   }
 
   startShare(options?: ShareOptions): Promise<MediaOutcome> {
-    return this.media.startShare(options)
+    return this.#mustAsk('screen') ? MODERATED : this.media.startShare(options)
   }
 
   stopShare(): Promise<void> {
@@ -117,6 +145,12 @@ export class Meeting implements Conference {
     this.#own.handRaisedAt = raised ? Date.now() : null
     this.#state.patch('self', { handRaisedAt: this.#own.handRaisedAt })
     this.#publishPresence()
+  }
+
+  react(reaction: Reaction): void {
+    const { id } = this.snapshot().self
+    this.#link.sendMessage(undefined, reactionMessage([reaction]))
+    if (id !== null) this.#state.emit('reaction', { from: id, reactions: [reaction] })
   }
 
   sendChat(text: string, to?: OccupantId): string | null {
@@ -193,14 +227,22 @@ export class Meeting implements Conference {
   // -- what the room says ---------------------------------------------------------------------
 
   #present(present: Present): void {
+    const before = this.snapshot().occupants.find(({ id }) => id === present.id)
     const joined = this.#occupants.update(present)
     this.#showOccupants()
-    if (joined && inRoom(this.snapshot().connection)) this.#state.emit('occupantJoined', joined)
+    const inside = inRoom(this.snapshot().connection)
+    if (joined && inside) {
+      this.#state.emit('occupantJoined', joined)
+      this.#gate.refresh()
+    }
+    const now = this.snapshot().occupants.find(({ id }) => id === present.id)
+    if (now && inside && now.handRaisedAt !== null && (before?.handRaisedAt ?? null) === null) this.#state.emit('handRaised', now)
   }
 
   #left(id: OccupantId, kickedBy: OccupantId | null): void {
     const occupant = this.#occupants.remove(id)
     this.#showOccupants()
+    this.#gate.refresh()
     if (occupant) this.#state.emit('occupantLeft', { occupant, kickedBy })
   }
 
@@ -217,8 +259,41 @@ export class Meeting implements Conference {
     })
   }
 
+  #roleIs(role: Role): void {
+    const before = this.snapshot().self.role
+    this.#state.patch('self', { role })
+    if (role === before || !inRoom(this.snapshot().connection)) return
+    this.#rules.apply()
+    this.#gate.refresh()
+    this.#state.emit('roleChanged', { role, before })
+  }
+
+  #entered(seat: Seat): void {
+    if (this.#newcomer) this.#startMuted()
+    this.#newcomer = false
+    this.#rules.apply()
+    this.#gate.entered(seat)
+  }
+
+  #startMuted(): void {
+    const { microphone, camera } = this.media.snapshot()
+    const wanted = this.#rules.startMuted()
+    const muted = {
+      microphone: wanted.microphone && microphone.state !== 'off',
+      camera: wanted.camera && camera.state !== 'off'
+    }
+    for (const kind of ['microphone', 'camera'] as const) if (muted[kind]) switchOff(this.media, kind)
+    if (muted.microphone || muted.camera) this.#state.emit('startedMuted', muted)
+  }
+
+  #mustAsk(kind: MediaRole): boolean {
+    return !this.snapshot().rules[kind].allowed
+  }
+
   #dropped(): void {
     this.#link.close()
+    this.#rules.forget()
+    this.#gate.dropped()
     this.#occupants.clear()
     this.#state.set({ occupants: this.#occupants.views(), speaker: null })
   }

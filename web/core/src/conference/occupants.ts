@@ -32,6 +32,16 @@ export class Occupants {
     return this.#views
   }
 
+  /** The bare address of somebody; null when they are not here, or the room does not tell it. */
+  jid(id: OccupantId): string | null {
+    return this.#entries.get(id)?.present.jid ?? null
+  }
+
+  /** Of everybody who is no moderator. */
+  jids(): string[] {
+    return [...this.#entries.values()].flatMap(({ present }) => (present.role === 'moderator' ? [] : (present.jid ?? [])))
+  }
+
   /** Returns the occupant when it is new. */
   update(present: Present): Occupant | null {
     const known = this.#entries.get(present.id)

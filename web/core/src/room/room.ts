@@ -48,6 +48,8 @@ export interface SourceState {
 /** An occupant as presence tells it. */
 export interface Present {
   readonly id: OccupantId
+  /** The bare address of the person, where the room tells it. */
+  readonly jid: string | null
   readonly name: string | null
   readonly role: Role
   readonly sources: ReadonlyMap<string, SourceState>
@@ -72,6 +74,10 @@ export interface RoomHandlers {
   messageRefused(id: string): void
   subject(subject: string | null): void
   startedAt(at: number): void
+  /** The room's settings changed. */
+  changed(): void
+  /** A component of the service says something; one JSON object. */
+  announced(message: Readonly<Record<string, unknown>>): void
   /** Somebody inside lets us in, with a password if the room wants one. */
   invited(password: string | null): void
   /** It is over for us. */
@@ -90,7 +96,8 @@ export type RoomExit =
 export class Room {
   readonly id: OccupantId
   readonly #stream: XmppStream
-  readonly #jid: string
+  /** The room's own address. */
+  readonly jid: string
   readonly #handlers: RoomHandlers
   readonly #names = new Map<OccupantId, string | null>()
   /** Private and public messages of ours by id: who may refuse them. */
@@ -102,7 +109,7 @@ export class Room {
 
   constructor(stream: XmppStream, jid: string, id: OccupantId, own: OwnPresence, handlers: RoomHandlers) {
     this.#stream = stream
-    this.#jid = jid
+    this.jid = jid
     this.#own = own
     this.#handlers = handlers
     this.id = id
@@ -111,7 +118,7 @@ export class Room {
 
   /** Where the focus is in this room. */
   get focus(): string {
-    return `${this.#jid}/${FOCUS}`
+    return `${this.jid}/${FOCUS}`
   }
 
   /** Resolves with our own presence; rejects with `JoinError` or, without an answer, `StreamError`. */
@@ -138,7 +145,7 @@ export class Room {
 
   say(text: string, to: OccupantId | undefined): string {
     const id = randomHex(8)
-    const target = to === undefined ? this.#jid : `${this.#jid}/${to}`
+    const target = to === undefined ? this.jid : `${this.jid}/${to}`
     this.#remember(id, target)
     const type = to === undefined ? 'groupchat' : 'chat'
     this.#stream.send(el('message', NS.client, { id, to: target, type }, el('body', null, {}, text)))
@@ -146,7 +153,7 @@ export class Room {
   }
 
   setSubject(subject: string): void {
-    this.#stream.send(el('message', NS.client, { to: this.#jid, type: 'groupchat' }, el('subject', null, {}, subject)))
+    this.#stream.send(el('message', NS.client, { to: this.jid, type: 'groupchat' }, el('subject', null, {}, subject)))
   }
 
   /** Resolves when the room has let us go; nothing is handed to the handlers any more. */
@@ -154,7 +161,7 @@ export class Room {
     this.#joining?.reject(new StreamError('left'))
     if (!this.#inside) return Promise.resolve()
     this.#inside = false
-    this.#stream.send(el('presence', NS.client, { to: `${this.#jid}/${this.id}`, type: 'unavailable' }))
+    this.#stream.send(el('presence', NS.client, { to: `${this.jid}/${this.id}`, type: 'unavailable' }))
     return new Promise((resolve) => {
       this.#leaving = resolve
     })
@@ -182,13 +189,13 @@ export class Room {
     if (this.#own.handRaisedAt !== null) {
       children.push(el('jitsi_participant_raisedHand', null, {}, String(this.#own.handRaisedAt)))
     }
-    this.#stream.send(el('presence', NS.client, { to: `${this.#jid}/${this.id}` }, ...children))
+    this.#stream.send(el('presence', NS.client, { to: `${this.jid}/${this.id}` }, ...children))
   }
 
   #stanza(stanza: Element): void {
     if (this.#leaving) {
       const gone = stanza.is('presence') && stanza.attrs['type'] === 'unavailable'
-      if (gone && stanza.attrs['from'] === `${this.#jid}/${this.id}`) this.#leaving()
+      if (gone && stanza.attrs['from'] === `${this.jid}/${this.id}`) this.#leaving()
     } else if (stanza.is('presence')) this.#presence(stanza)
     else if (stanza.is('message')) this.#message(stanza)
     else if (stanza.is('iq')) this.#iq(stanza)
@@ -196,8 +203,8 @@ export class Room {
 
   #presence(stanza: Element): void {
     const from = stanza.attrs['from'] ?? ''
-    if (!from.startsWith(`${this.#jid}/`)) return
-    const id = from.slice(this.#jid.length + 1)
+    if (!from.startsWith(`${this.jid}/`)) return
+    const id = from.slice(this.jid.length + 1)
     const type = stanza.attrs['type']
     if (type === 'error') {
       if (id === this.id) this.#joining?.reject(joinError(stanza))
@@ -229,7 +236,8 @@ export class Room {
       this.#focusPresence(stanza)
       return
     }
-    const role = readRole(stanza.getChild('x', NS.mucUser)?.getChild('item')?.attrs['role'])
+    const item = stanza.getChild('x', NS.mucUser)?.getChild('item')
+    const role = readRole(item?.attrs['role'])
     if (id === this.id) {
       this.#names.set(id, this.#own.name)
       this.#inside = true
@@ -242,6 +250,7 @@ export class Room {
     const hand = Number(stanza.getChildText('jitsi_participant_raisedHand') ?? 0)
     this.#handlers.present({
       id,
+      jid: item?.attrs['jid']?.split('/', 1)[0] ?? null,
       name,
       role,
       sources: readSources(id, stanza),
@@ -258,7 +267,10 @@ export class Room {
 
   #message(stanza: Element): void {
     const from = stanza.attrs['from'] ?? ''
-    if (from !== this.#jid && !from.startsWith(`${this.#jid}/`)) return
+    if (from !== this.jid && !from.startsWith(`${this.jid}/`)) {
+      this.#component(from, stanza)
+      return
+    }
     const type = stanza.attrs['type']
     const given = stanza.attrs['id']
     if (type === 'error') {
@@ -267,8 +279,9 @@ export class Room {
       return
     }
     const user = stanza.getChild('x', NS.mucUser)
-    if (user && from === this.#jid) {
+    if (user && from === this.jid) {
       if (user.getChild('invite')) this.#handlers.invited(user.getChildText('password') || null)
+      if (user.getChildren('status').some((status) => status.attrs['code'] === '104')) this.#handlers.changed()
       return
     }
     const body = stanza.getChildText('body')
@@ -277,7 +290,7 @@ export class Room {
       this.#handlers.subject(subject.getText() || null)
       return
     }
-    const id = from.slice(this.#jid.length + 1)
+    const id = from.slice(this.jid.length + 1)
     if (body === null || id === '') return
     const stamp = stanza.getChild('delay', NS.delay)?.attrs['stamp']
     const at = stamp === undefined ? Number.NaN : Date.parse(stamp)
@@ -297,6 +310,18 @@ export class Room {
       at: Number.isNaN(at) ? Date.now() : at,
       history
     })
+  }
+
+  /** People have an @ in their addresses; what has none is the service, or a part of it. */
+  #component(from: string, stanza: Element): void {
+    const text = stanza.getChildText('json-message', NS.jitmeet)
+    if (text === null || from === '' || /[@/]/u.test(from)) return
+    try {
+      const message: unknown = JSON.parse(text)
+      if (typeof message === 'object' && message !== null) this.#handlers.announced(message as Record<string, unknown>)
+    } catch {
+      // A component that says nonsense says nothing.
+    }
   }
 
   #iq(request: Element): void {
