@@ -31,6 +31,7 @@ export default defineConfig({
   use: {
     viewport: { width: 1280, height: 800 },
     trace: 'off',
+    actionTimeout: 15_000,
   },
   projects: [
     {

@@ -1,5 +1,5 @@
 // Our web client, driven through what a person sees.
-import { expect, type Browser, type BrowserContext, type Page } from '@playwright/test';
+import { expect, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from '@playwright/test';
 import { watchConnections } from './media.ts';
 
 export interface Person {
@@ -11,7 +11,19 @@ export interface Person {
 
 /** Opens a room, gives a name, joins, and waits for the meeting screen. */
 export async function join(browser: Browser, url: string, room: string, name: string, hash = ''): Promise<Person> {
-  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  const person = await arrive(browser, name);
+  const { page } = person;
+  await page.goto(`${url}/${room}${hash}`);
+  await expect(screen(page)).toHaveAttribute('data-screen', 'prejoin');
+  await page.locator('[data-field=name]').fill(name);
+  await page.locator('[data-action=join]').first().click();
+  await inMeeting(page);
+  return person;
+}
+
+/** A browser window of somebody's own, with nothing in it yet. */
+export async function arrive(browser: Browser, name: string, options: BrowserContextOptions = {}): Promise<Person> {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
   await watchConnections(context);
   const page = await context.newPage();
   const errors: string[] = [];
@@ -19,11 +31,6 @@ export async function join(browser: Browser, url: string, room: string, name: st
   page.on('console', (message) => {
     if (message.type() === 'error') errors.push(message.text());
   });
-  await page.goto(`${url}/${room}${hash}`);
-  await expect(screen(page)).toHaveAttribute('data-screen', 'prejoin');
-  await page.locator('[data-field=name]').fill(name);
-  await page.locator('[data-action=join]').first().click();
-  await inMeeting(page);
   return { name, context, page, errors };
 }
 
