@@ -40,7 +40,12 @@ async fn a_browser_reaches_joined() {
                 r#"<query xmlns="http://jabber.org/protocol/disco#info"/>"#,
             )
             .await;
-        assert_eq!(answer.attr("type"), Some("result"), "{}", component.to_xml());
+        assert_eq!(
+            answer.attr("type"),
+            Some("result"),
+            "{}",
+            component.to_xml()
+        );
     }
 
     let ready = client.request_conference(ROOM).await;
@@ -83,7 +88,7 @@ async fn a_browser_reaches_joined() {
     let unknown = client
         .ask(
             "get",
-            Some("lobby.meet.jitsi"),
+            Some("nothing.meet.jitsi"),
             r#"<query xmlns="http://jabber.org/protocol/disco#info"/>"#,
         )
         .await;
@@ -200,7 +205,7 @@ async fn conferences_are_also_asked_for_over_http() {
         r#""ready":true"#,
         r#""focusJid":"focus@auth.meet.jitsi""#,
         r#""machineUid":"u1""#,
-        r#""properties":{"authentication":"false"}"#,
+        r#""properties":{"authentication":"false","visitors-supported":"false"}"#,
     ] {
         assert!(body.contains(part), "{part} is missing in {body}");
     }
