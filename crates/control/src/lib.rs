@@ -3,12 +3,15 @@
 //! ```text
 //!   focus ── BridgeRequest ──► bridge      subject bridge.<node>, answered by a BridgeReply
 //!   focus ◄── BridgeEvent  ─── bridge      subject given in Allocate::events_to
+//!   rooms ─── RoomNotice ────► api         subject rooms.notices
+//!   rooms ◄── RoomRequest ──── api         subject rooms.<node>, answered by a RoomReply
 //! ```
 //!
 //! Messages are JSON: they are few (a handful per join), and a person with a packet dump at night
 //! can read them. A reader ignores unknown fields, so a newer node may say more.
 
 mod bridge;
+pub mod rooms;
 
 pub use bridge::{
     Allocate, Allocated, BridgeEvent, BridgeReply, BridgeRequest, Candidate, CandidateType,

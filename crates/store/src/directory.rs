@@ -37,6 +37,29 @@ pub enum StoreError {
     #[error("{} is not a data directory: it holds other things, and others may enter it; name one \
         of Althing's own with --data", .0.display())]
     NotOurs(PathBuf),
+    /// The database was written by a newer Althing, which may have put into it what this one would
+    /// lose.
+    #[error("the database {} has schema version {found}, this Althing reads versions up to {ours}; \
+        start the newer Althing that wrote it, or restore the data directory as it was before",
+        path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest that we read.
+        ours: u32,
+    },
+    /// The database cannot be read or written.
+    #[error("cannot {action} the database {}: {reason}", path.display())]
+    Database {
+        /// What was being done, for instance `open`.
+        action: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A file name that would leave the directory, or is the lock's.
     #[error("{0:?} is not a file name inside the data directory")]
     Name(String),
@@ -134,6 +157,33 @@ impl DataDir {
             let _ = std::fs::remove_file(&temporary);
         }
         result
+    }
+
+    /// A file opened to append to, made with mode 0600 if it is not there. What is written to it may
+    /// be there in half after a crash. `name` may have directories in it; they are made.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`], [`StoreError::Io`].
+    pub fn append(&self, name: &str) -> Result<File, StoreError> {
+        self.open_file(name, OpenOptions::new().append(true).read(true))
+    }
+
+    pub(crate) fn open_file(
+        &self,
+        name: &str,
+        options: &mut OpenOptions,
+    ) -> Result<File, StoreError> {
+        let path = self.inside(name)?;
+        create_private(path.parent().unwrap_or(&self.path))?;
+        let file = options
+            .create(true)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        // A file that somebody copied here may have kept another mode.
+        file.set_permissions(Permissions::from_mode(FILE_MODE))
+            .map_err(failed("make private", &path))?;
+        Ok(file)
     }
 
     fn inside(&self, name: &str) -> Result<PathBuf, StoreError> {
