@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 /// What each socket reads and writes at once, in bytes. The library's own 128 KiB are held for as
 /// long as a session lasts: 2.5 GB for 20,000 of them.
-const SOCKET_BUFFER: usize = 16 * 1024;
+const SOCKET_BUFFER: usize = 4 * 1024;
 /// The longest body of a conference request, in bytes.
 const MAX_REQUEST: usize = 64 * 1024;
 
