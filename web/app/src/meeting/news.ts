@@ -7,7 +7,7 @@ import type { Meeting } from './meeting.svelte.ts'
 /** Listens until the functions it gives are called. */
 export function tellNews(app: App, meeting: Meeting): (() => void)[] {
   const { conference } = meeting
-  return [...tellPeople(app, meeting, conference), ...tellDevices(app, conference), ...tellModeration(app, meeting, conference), tellKnocks(app, conference)]
+  return [...tellPeople(app, meeting, conference), ...tellDevices(app, conference), ...tellModeration(app, meeting, conference), tellKnocks(app, meeting, conference)]
 }
 
 /** A device stays off until a moderator says otherwise; a raised hand asks them. */
@@ -128,7 +128,7 @@ function tellModeration(app: App, meeting: Meeting, conference: Conference): (()
 }
 
 /** One notice for all who wait, as long as anybody does. */
-function tellKnocks(app: App, conference: Conference): () => void {
+function tellKnocks(app: App, meeting: Meeting, conference: Conference): () => void {
   let before = conference.snapshot().knocking
   const { moderation } = conference
   const show = () => {
@@ -144,14 +144,14 @@ function tellKnocks(app: App, conference: Conference): () => void {
     if (fresh.length > 0) app.announcer.say(alone ? text : t('knock.one', { name: named(fresh.at(-1)!.name) }))
     const known = app.notices.all.some(notice => notice.about === 'knock')
     // Closed by hand, it comes back with the next one who knocks.
-    if (fresh.length === 0 && !known) return
+    if (meeting.peopleOpen || (fresh.length === 0 && !known)) return
     const actions = alone
       ? [
           { label: t('knock.admit'), run: () => moderation.admit([first.id]) },
           { label: t('knock.deny'), run: () => tellOutcome(app, moderation.deny(first.id)) }
         ]
       : [
-          { label: t('knock.view'), run: () => app.meeting?.openPanel('people') },
+          { label: t('knock.view'), run: () => meeting.openPanel('people') },
           { label: t('knock.admitAll'), run: () => moderation.admit(knocking.map(one => one.id)) }
         ]
     app.notices.show(text, { about: 'knock', actions })
