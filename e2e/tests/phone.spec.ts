@@ -71,12 +71,17 @@ for (const [look, media] of [
     });
 
     await test.step('every tool is on the screen, and does its work', async () => {
-      for (const action of ['mic', 'camera', 'chat', 'hand', 'layout', 'leave', 'settings-narrow', 'invite']) {
+      for (const action of ['mic', 'camera', 'chat', 'hand', 'more', 'leave', 'invite']) {
         await expectInside(page.locator(`[data-action=${action}]`));
       }
       await page.locator('[data-action=mic]').tap();
       await expect(tileOf(others[0]!.page, 'Ana')).toHaveAttribute('data-mic', 'off');
-      await page.locator('[data-action=settings-narrow]').tap();
+      await page.locator('[data-action=more]').tap();
+      for (const action of ['more-people', 'more-layout', 'more-settings']) {
+        await expectInside(page.locator(`[data-action=${action}]`));
+      }
+      await expectFits(page);
+      await page.locator('[data-action=more-settings]').tap();
       await expect(page.locator('dialog')).toBeVisible();
       await expectFits(page);
       await page.locator('[data-action=close-settings]').tap();
@@ -85,13 +90,7 @@ for (const [look, media] of [
     await test.step('chat is a sheet as wide and as high as the screen', async () => {
       await page.locator('[data-action=chat]').tap();
       const panel = page.locator('aside');
-      await expect(panel).toBeVisible();
-      // Once it has come in.
-      await panel.evaluate((sheet) => Promise.all((sheet.parentElement ?? sheet).getAnimations().map((each) => each.finished)));
-      const box = (await panel.boundingBox())!;
-      expect(box.width).toBe(size.width);
-      expect(box.y).toBeLessThanOrEqual(16);
-      expect(box.y + box.height).toBe(size.height);
+      await expectSheet(panel);
       await page.locator('[data-chat-input]').fill(`from a phone, ${look}: https://meet.example/${'long-'.repeat(30)}`);
       await expectFits(page);
       await page.locator('[data-action=send]').tap();
@@ -99,6 +98,14 @@ for (const [look, media] of [
       await expectFits(page);
       await page.locator('[data-action=close-chat]').tap();
       await expect(panel).toHaveCount(0);
+    });
+
+    await test.step('and so are the people', async () => {
+      await page.locator('[data-action=more]').tap();
+      await page.locator('[data-action=more-people]').tap();
+      await expectSheet(page.locator('aside'));
+      await expectFits(page);
+      await page.locator('[data-action=close-people]').tap();
     });
 
     await test.step('leave', async () => {
@@ -115,6 +122,17 @@ for (const [look, media] of [
 /** Wholly within the window, but for what rounding takes. */
 async function expectInside(locator: Locator): Promise<void> {
   await expect(locator).toBeInViewport({ ratio: 0.99 });
+}
+
+/** From one edge of the window to the other, and down to its lower one. */
+async function expectSheet(panel: Locator): Promise<void> {
+  await expect(panel).toBeVisible();
+  // Once it has come in.
+  await panel.evaluate((sheet) => Promise.all((sheet.parentElement ?? sheet).getAnimations().map((each) => each.finished)));
+  const box = (await panel.boundingBox())!;
+  expect(box.width).toBe(size.width);
+  expect(box.y).toBeLessThanOrEqual(16);
+  expect(box.y + box.height).toBe(size.height);
 }
 
 /** As with a language that is written from right to left; only the page's direction is changed. */
