@@ -9,7 +9,7 @@ use crate::preset::Preset;
 use crate::room::{Network, Room};
 use crate::{Input, Meeting, Moderators, Output, Place, RoomNames, Sender, Settings};
 use althing_model::{
-    EndpointId, Identity, MediaKinds, NodeId, Now, Origin, SeededEntropy, SessionId, TokenStanding,
+    EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Secret, SeededEntropy, SessionId, TokenStanding,
 };
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use model::{Deed, Model};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const SESSIONS: u8 = 12;
 /// How many people they belong to: some have two.
 const PEOPLE: u8 = 8;
+/// What moderators set, and some say.
+const PASSWORD: &str = "secret";
 
 /// How many operations of one input are carried out: many inputs find more than long ones.
 const MAX_OPERATIONS: usize = 1_000;
@@ -35,6 +37,7 @@ const STANZAS: &[&str] = &[
     r#"<presence to="ROOM/NICK"><x xmlns="http://jabber.org/protocol/muc"/><nick xmlns="http://jabber.org/protocol/nick">B</nick></presence>"#,
     r#"<presence to="ROOM/NICK"><x xmlns="http://jabber.org/protocol/muc"/></presence>"#,
     r#"<presence to="ROOM/NICK"><x xmlns="http://jabber.org/protocol/muc"><password>secret</password></x></presence>"#,
+    r#"<presence to="ROOM/NICK"><x xmlns="http://jabber.org/protocol/muc"><password>guess</password></x></presence>"#,
     r#"<presence to="BREAKOUT/NICK"><x xmlns="http://jabber.org/protocol/muc"/></presence>"#,
     r#"<presence to="ROOM/OTHER"><x xmlns="http://jabber.org/protocol/muc"/></presence>"#,
     r#"<presence to="HERE/NICK"><SourceInfo>{}</SourceInfo><x xmlns="http://jabber.org/protocol/muc#user"/></presence>"#,
@@ -186,7 +189,7 @@ impl World {
         };
         Self {
             meeting: Meeting::new(settings.clone(), now, &mut entropy),
-            model: Model::new(settings.moderators),
+            model: Model::new(&settings),
             settings,
             now,
             entropy,
@@ -201,7 +204,7 @@ impl World {
         if self.ended {
             // A new meeting in the room of the old one.
             self.meeting = Meeting::new(self.settings.clone(), self.now, &mut self.entropy);
-            self.model = Model::new(self.settings.moderators);
+            self.model = Model::new(&self.settings);
             self.breakouts.clear();
             self.focuses.clear();
             self.ended = false;
@@ -381,6 +384,8 @@ impl World {
     }
 
     fn restart(&mut self) {
+        let shown = format!("{:?}", self.meeting);
+        assert!(!shown.contains(&format!("{PASSWORD:?}")), "a password is shown");
         let text = serde_json::to_string(&self.meeting.snapshot(self.now)).expect("plain data");
         let snapshot = serde_json::from_str(&text).expect("what was written can be read");
         self.meeting = Meeting::restore(snapshot, self.now).expect("its own version");
@@ -422,7 +427,9 @@ impl World {
             }
         }
         assert_eq!(inside, self.model.inside(), "who is in");
-        let used = !self.focuses.is_empty() || self.meeting.next_timeout().is_some();
+        let used = !self.focuses.is_empty()
+            || self.meeting.next_timeout().is_some()
+            || self.meeting.awaits_first_host();
         assert!(
             used || self.ended || !self.model.began(),
             "a meeting that nothing ends"
@@ -451,7 +458,12 @@ fn settings(choice: u8) -> Settings {
         },
         hosts_only: choice & 0x30 == 0x30,
         name_required: choice & 0x40 != 0,
-        preset: Preset::default(),
+        preset: Preset {
+            lobby: choice & 0x04 != 0,
+            password: (choice & 0x08 != 0).then(|| Secret::new(PASSWORD)),
+            max_duration: (choice & 0x80 != 0).then_some(Duration::from_secs(7_200)),
+            ..Preset::default()
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a meeting may do, judged by what goes in and what comes out alone.
 
-use super::{PEOPLE, SESSIONS, sender};
-use crate::{LeaveReason, Moderators, Output, Place, RoomEvent, Sender};
+use super::{PASSWORD, PEOPLE, SESSIONS, sender};
+use crate::{LeaveReason, Moderators, Output, Place, RoomEvent, Sender, Settings};
 use althing_model::{Role, SessionId, TokenStanding};
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,21 @@ struct Cause {
     revoked: BTreeSet<String>,
     kicked: BTreeSet<String>,
     gone: Option<SessionId>,
+    /// People whom a moderator lets in with this stanza.
+    let_in: BTreeSet<u8>,
+    /// The stanza says the password.
+    says_password: bool,
+}
+
+/// Whether somebody had to ask before it came in.
+#[derive(Debug, Default)]
+struct Door {
+    lobby: bool,
+    locked: bool,
+    /// People whom a moderator let in, or the password while the lobby was on.
+    members: BTreeSet<u8>,
+    /// People who have been in the main room, those removed from it not counted.
+    admitted: BTreeSet<u8>,
 }
 
 #[derive(Debug)]
@@ -56,6 +71,11 @@ pub(super) struct Model {
     owners: BTreeSet<u8>,
     cause: Cause,
     began: bool,
+    door: Door,
+}
+
+fn person_of_jid(jid: &str) -> Option<u8> {
+    person_of_nick(Jid::parse(jid).ok()?.node()?)
 }
 
 fn person(session: &SessionId) -> u8 {
@@ -67,9 +87,14 @@ fn person_of_nick(nick: &str) -> Option<u8> {
 }
 
 impl Model {
-    pub(super) fn new(moderators: Moderators) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            moderators,
+            moderators: settings.moderators,
+            door: Door {
+                lobby: settings.preset.lobby,
+                locked: settings.preset.password.is_some(),
+                ..Door::default()
+            },
             inside: BTreeMap::new(),
             breakouts: BTreeSet::new(),
             owners: BTreeSet::new(),
@@ -151,12 +176,24 @@ impl Model {
             by_moderator: self.is_moderator(&sender.session),
             ..Cause::default()
         };
+        let said = stanza
+            .child("x", ns::MUC)
+            .and_then(|x| x.child("password", ns::MUC));
+        cause.says_password = said.is_some_and(|said| said.text() == PASSWORD);
         if !cause.by_moderator {
             return cause;
         }
+        let x = stanza.child("x", ns::MUC_USER);
+        let invites = x.into_iter().flat_map(Element::children);
+        cause.let_in = invites
+            .filter_map(|invite| person_of_jid(invite.attr("to")?))
+            .collect();
         let query = stanza.child("query", ns::MUC_ADMIN);
         for item in query.into_iter().flat_map(Element::children) {
             let whom = item.attr("jid").unwrap_or_default().to_owned();
+            if matches!(item.attr("affiliation"), Some("owner" | "member")) {
+                cause.let_in.extend(person_of_jid(&whom));
+            }
             match (item.attr("affiliation"), item.attr("role")) {
                 (Some("owner"), _) => {
                     cause.granted.insert(whom);
@@ -175,8 +212,45 @@ impl Model {
         cause
     }
 
+    /// Nobody comes in past lobby and password.
+    fn pass_the_door(&mut self, session: &SessionId) {
+        let person = person(session);
+        let says_password = self.door.locked && self.cause.says_password;
+        let standing = sender(person).identity.as_deref().map(|i| i.standing);
+        // Nobody is there whom the first one could ask.
+        let is_first = self.door.admitted.is_empty()
+            && self.moderators != Moderators::Authenticated
+            && standing != Some(TokenStanding::Member);
+        let passes = says_password || self.needs_not_ask(person);
+        assert!(
+            !self.door.lobby || passes || is_first,
+            "{person} came in past the lobby"
+        );
+        assert!(
+            !self.door.locked || passes || self.door.admitted.contains(&person),
+            "{person} came in without the password"
+        );
+        if self.door.lobby && says_password {
+            self.door.members.insert(person);
+        }
+        self.door.admitted.insert(person);
+    }
+
+    /// Whether somebody was let in before, or is a host.
+    fn needs_not_ask(&self, person: u8) -> bool {
+        let standing = sender(person).identity.as_deref().map(|i| i.standing);
+        let host = match standing {
+            Some(TokenStanding::Owner) => true,
+            Some(TokenStanding::Unsaid) => self.moderators == Moderators::Authenticated,
+            Some(TokenStanding::Member) | None => false,
+        };
+        host || self.door.members.contains(&person) || self.owners.contains(&person)
+    }
+
     /// Everything has been said that the input led to.
-    pub(super) fn finish(&self, ended: bool) {
+    pub(super) fn finish(&mut self, ended: bool) {
+        let let_in = std::mem::take(&mut self.cause.let_in);
+        self.door.members.extend(let_in);
         if let Some(gone) = &self.cause.gone {
             assert!(!self.inside.contains_key(gone), "a ghost of {gone:?}");
         }
@@ -234,6 +308,13 @@ impl Model {
                     assert!(self.breakouts.contains(id), "a breakout that is there");
                 }
                 self.began = true;
+                if *place == Place::Main {
+                    self.pass_the_door(&info.session);
+                } else if self.door.lobby || self.door.locked {
+                    let person = person(&info.session);
+                    let known = self.door.admitted.contains(&person) || self.needs_not_ask(person);
+                    assert!(known, "{person} came by a side door");
+                }
                 if info.role == Role::Moderator {
                     self.justify(&info.session, place);
                 }
@@ -264,7 +345,32 @@ impl Model {
                     assert!(self.cause.by_moderator, "removed by no moderator");
                     assert!(self.cause.kicked.contains(id.as_str()), "nobody removed it");
                     self.owners.remove(&person(session));
+                    self.door.members.remove(&person(session));
+                    self.door.admitted.remove(&person(session));
                 }
+            }
+            RoomEvent::LockChanged { locked, .. } => {
+                assert!(self.cause.by_moderator, "locked by no moderator");
+                self.door.locked = *locked;
+            }
+            RoomEvent::LobbyChanged { open, .. } => {
+                assert!(self.cause.by_moderator, "switched by no moderator");
+                self.door.lobby = *open;
+                if *open {
+                    self.door.members.extend(self.inside.keys().map(person));
+                }
+            }
+            RoomEvent::LobbyKnock { id, .. } => {
+                assert!(self.door.lobby, "somebody waits at an open door");
+                let actor = self.cause.actor.as_ref().map(person);
+                assert_eq!(actor, person_of_nick(id.as_str()));
+            }
+            RoomEvent::LobbyAdmitted { id, .. } => {
+                let let_in = person_of_nick(id.as_str()).is_some_and(|p| self.cause.let_in.contains(&p));
+                assert!(self.cause.by_moderator && let_in, "let in by no moderator");
+            }
+            RoomEvent::LobbyDenied { .. } => {
+                assert!(self.cause.by_moderator, "sent away by no moderator");
             }
             RoomEvent::RoleChanged { id, role } => {
                 let session = self.session_of(place, id.as_str()).expect("an occupant");
@@ -329,13 +435,13 @@ impl Model {
             // Leaving everything, it hears that it left, and nothing else.
             assert_eq!(stanza.attr("type"), Some("unavailable"), "{xml}");
         }
+        if bare == LOBBY {
+            return self.may_hear_in_lobby(session, &from, stanza, xml);
+        }
         if is_actor && bare == self.cause.to {
             return;
         }
         let inside = self.inside.get(session);
-        if bare == LOBBY {
-            return self.may_hear_in_lobby(session, &from, xml);
-        }
         if from.node().is_none() {
             let here = inside.is_some() || (is_actor && self.cause.joins);
             return assert!(here, "{session:?} is in no room, and hears {xml}");
@@ -358,7 +464,11 @@ impl Model {
         );
     }
 
-    fn may_hear_in_lobby(&self, session: &SessionId, from: &Jid, xml: &str) {
+    fn may_hear_in_lobby(&self, session: &SessionId, from: &Jid, stanza: &Element, xml: &str) {
+        let answers = stanza.name() == "iq" || stanza.attr("type") == Some("error");
+        if answers && self.cause.actor.as_ref() == Some(session) {
+            return;
+        }
         let Some(speaker) = from.resource().and_then(person_of_nick) else {
             return;
         };
@@ -366,7 +476,9 @@ impl Model {
             self.owners.contains(&who)
                 || (0..SESSIONS).any(|n| n % PEOPLE == who && self.is_moderator(&sender(n).session))
         };
-        let hears = speaker == person(session) || moderates(person(session)) || moderates(speaker);
+        // Who waits sees nobody, and is spoken to by moderators alone.
+        let spoken_to = stanza.name() == "message" && moderates(speaker);
+        let hears = speaker == person(session) || moderates(person(session)) || spoken_to;
         assert!(hears, "{session:?} waits, and hears {xml}");
     }
 }
