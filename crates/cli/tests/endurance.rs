@@ -108,7 +108,10 @@ async fn round(program: &Program, stay: Duration) -> Report {
 async fn fifty_occupants_hear_the_speakers_and_leave_nothing_behind() {
     let program = Program::start();
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-    assert!(status.contains("THP_enabled:\t0"), "no huge pages: {status}");
+    assert!(
+        status.contains("THP_enabled:\t0"),
+        "no huge pages: {status}"
+    );
     let stay = Duration::from_secs(if slow() { 60 } else { 8 });
     let start = counts(&program);
     let descriptors = program.descriptors();
