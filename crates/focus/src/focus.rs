@@ -6,7 +6,7 @@ use althing_control::{BridgeEvent, BridgeReply, BridgeRequest, Update};
 use althing_model::{
     ConferenceId, EndpointId, Entropy, FeedbackSources, MediaKinds, NodeId, Now, Role,
 };
-use althing_room::{Action, OccupantInfo, PresenceFacts, RoomEvent};
+use althing_room::{Action, Actor, Medium, OccupantInfo, PresenceFacts, RoomEvent};
 use althing_xmpp::features::ClientFeatures;
 use althing_xmpp::stanza::{Condition, IqType, payload, refuse, result_reply};
 use althing_xmpp::{Element, Jid, ns};
@@ -86,6 +86,15 @@ pub enum Input {
         /// What came back.
         result: Result<BridgeReply, BridgeFailure>,
     },
+    /// Whoever runs the server asks somebody to be muted.
+    Mute {
+        /// The name of the key it came with.
+        by: String,
+        /// Whom.
+        id: EndpointId,
+        /// What.
+        medium: Medium,
+    },
     /// A bridge says something unasked.
     BridgeEvent(BridgeEvent),
     /// The time asked for by [`Focus::next_timeout`] has come.
@@ -113,6 +122,15 @@ pub enum Output {
         node: NodeId,
         /// What is asked.
         request: Box<BridgeRequest>,
+    },
+    /// Somebody was asked to be muted.
+    Muted {
+        /// By whom.
+        by: Actor,
+        /// Whom.
+        id: EndpointId,
+        /// What.
+        medium: Medium,
     },
     /// Somebody tried what it may not.
     Denied(Action),
@@ -198,6 +216,7 @@ impl Focus {
             Input::Bridge { request_id, result } => {
                 self.bridge_answer(at, request_id, result, entropy);
             }
+            Input::Mute { by, id, medium } => self.order_mute(Actor::Server(by), &id, medium),
             // Endpoints that failed or expired are asked for anew by their clients (protocol 2
             // §20); one that is gone is also noticed by the next update.
             Input::BridgeEvent(_) | Input::Timer => {}
@@ -282,7 +301,8 @@ impl Focus {
             | RoomEvent::LobbyChanged { .. }
             | RoomEvent::LobbyKnock { .. }
             | RoomEvent::LobbyAdmitted { .. }
-            | RoomEvent::LobbyDenied { .. } => {}
+            | RoomEvent::LobbyDenied { .. }
+            | RoomEvent::Done { .. } => {}
         }
     }
 

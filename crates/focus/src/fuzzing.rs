@@ -136,6 +136,7 @@ impl World {
                     ..
                 } => self.bridge.push_back((request_id, *request)),
                 Output::Denied(action) => self.denied.push(action),
+                Output::Muted { .. } => {}
                 Output::End => {
                     assert!(!self.ended, "it ended twice");
                     self.ended = true;

@@ -3,7 +3,7 @@
 use crate::focus::{Focus, Output};
 use crate::member::Member;
 use althing_model::{EndpointId, Role};
-use althing_room::Action;
+use althing_room::{Action, Actor, Medium};
 use althing_xmpp::stanza::{Condition, payload, refuse, result_reply};
 use althing_xmpp::{Element, Jid, ns};
 
@@ -36,13 +36,8 @@ impl Focus {
         match self.check_mute(from, stanza) {
             Ok(order) => {
                 self.reply(from, result_reply(stanza));
-                if let Some((target, mute)) = order {
-                    // Stock clients never answer it: nothing is remembered of it.
-                    let request = Element::new("iq", ns::CLIENT)
-                        .with_attr("type", "set")
-                        .with_attr("id", self.iq_id())
-                        .with_child(mute);
-                    self.reply(&target, request);
+                if let Some((target, medium)) = order {
+                    self.order_mute(Actor::Occupant(from.clone()), &target, medium);
                 }
             }
             Err(refused) => {
@@ -53,16 +48,39 @@ impl Focus {
         }
     }
 
-    /// Whom to tell what, if it is somebody else.
+    /// Asks somebody to be muted, if it is still here. It is told in the address form that it uses
+    /// itself; who runs the server speaks as the focus.
+    pub(crate) fn order_mute(&mut self, by: Actor, id: &EndpointId, medium: Medium) {
+        let Some(member) = self.members.get(id) else {
+            return;
+        };
+        let room = &member.info.room;
+        let actor = match &by {
+            Actor::Occupant(actor) => actor.as_str(),
+            Actor::Server(_) => althing_room::FOCUS,
+        };
+        let mute = Element::new("mute", medium.namespace())
+            .with_attr("jid", format!("{room}/{id}"))
+            .with_attr("actor", format!("{room}/{actor}"))
+            .with_text("true");
+        // Stock clients never answer it: nothing is remembered of it.
+        let request = Element::new("iq", ns::CLIENT)
+            .with_attr("type", "set")
+            .with_attr("id", self.iq_id())
+            .with_child(mute);
+        self.reply(id, request);
+        let id = id.clone();
+        self.outputs.push_back(Output::Muted { by, id, medium });
+    }
+
+    /// Whom to ask to mute what, if it is somebody else.
     fn check_mute(
         &self,
         from: &EndpointId,
         stanza: &Element,
-    ) -> Result<Option<(EndpointId, Element)>, Refused> {
-        let mute = payload(stanza)
-            .filter(|p| {
-                [ns::JITMEET_AUDIO, ns::JITMEET_VIDEO, ns::JITMEET_DESKTOP].contains(&p.ns())
-            })
+    ) -> Result<Option<(EndpointId, Medium)>, Refused> {
+        let (mute, medium) = payload(stanza)
+            .and_then(|p| Some((p, Medium::of_namespace(p.ns())?)))
             .ok_or(because(
                 Condition::ServiceUnavailable,
                 "no such kind of media",
@@ -93,16 +111,10 @@ impl Focus {
         if sender.role != Role::Moderator {
             return Err(denied(Action::Mute, "only moderators mute others"));
         }
-        // The target is told in the address form that it uses itself.
-        let room = match self.members.get(&target) {
-            Some(member) => &member.info.room,
-            None => return Err(because(Condition::InternalServerError, "who left")),
-        };
-        let order = Element::new("mute", mute.namespace())
-            .with_attr("jid", format!("{room}/{target}"))
-            .with_attr("actor", format!("{room}/{from}"))
-            .with_text("true");
-        Ok(Some((target, order)))
+        if !self.members.contains_key(&target) {
+            return Err(because(Condition::InternalServerError, "who left"));
+        }
+        Ok(Some((target, medium)))
     }
 }
 

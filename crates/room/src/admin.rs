@@ -2,7 +2,7 @@
 
 use crate::address::FOCUS;
 use crate::common::{Moderators, Turn};
-use crate::event::LeaveReason;
+use crate::event::{self, Actor, LeaveReason, RoomEvent};
 use crate::join::Farewell;
 use crate::meeting::Action;
 use crate::occupant::{Affiliation, Occupant};
@@ -17,7 +17,7 @@ use althing_xmpp::{Element, Jid, ns};
 const MAX_ITEMS: usize = 1024;
 
 /// How many letters the reason of a removal may have.
-const MAX_REASON: usize = 1_000;
+pub(crate) const MAX_REASON: usize = 1_000;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Deed {
@@ -185,16 +185,7 @@ impl Room {
     fn carry_out(&mut self, turn: &mut Turn<'_>, actor: &EndpointId, sender: &Sender, deed: Deed) {
         match deed {
             Deed::Kick { id, reason } => {
-                let farewell = Farewell {
-                    status_text: None,
-                    codes: vec![status::KICKED],
-                    actor: Some(actor.clone()),
-                    reason,
-                };
-                if let Some(person) = self.occupants.get(&id).map(Occupant::person) {
-                    turn.common.take_away(&person);
-                }
-                self.remove(&id, &farewell, LeaveReason::Kicked);
+                self.kick(turn, &Actor::Occupant(actor.clone()), &id, reason);
             }
             Deed::Affiliate { jid, affiliation } => {
                 self.outputs.push_back(Told::Appointed(Appointment {
@@ -204,6 +195,39 @@ impl Room {
                 }));
             }
         }
+    }
+}
+
+impl Room {
+    /// Removes somebody, who is no member of the meeting any more.
+    pub(crate) fn kick(
+        &mut self,
+        turn: &mut Turn<'_>,
+        by: &Actor,
+        id: &EndpointId,
+        reason: Option<String>,
+    ) {
+        let Some(person) = self.occupants.get(id).map(Occupant::person) else {
+            return;
+        };
+        turn.common.take_away(&person);
+        self.emit(RoomEvent::Done {
+            by: by.clone(),
+            deed: event::Deed::Kicked {
+                id: id.clone(),
+                reason: reason.clone(),
+            },
+        });
+        let farewell = Farewell {
+            status_text: None,
+            codes: vec![status::KICKED],
+            actor: match by {
+                Actor::Occupant(id) => Some(id.clone()),
+                Actor::Server(_) => None,
+            },
+            reason,
+        };
+        self.remove(id, &farewell, LeaveReason::Kicked);
     }
 }
 

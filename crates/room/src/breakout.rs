@@ -7,7 +7,7 @@
 
 use crate::address::RoomNames;
 use crate::common::Person;
-use crate::event::{LeaveReason, RoomEvent};
+use crate::event::{Actor, Deed, LeaveReason, RoomEvent};
 use crate::meeting::{Action, Component, Meeting, Output, Place};
 use crate::occupant::{Affiliation, Occupant, role_name};
 use crate::room::{Room, Sender, Settings};
@@ -259,20 +259,31 @@ impl Meeting {
         if !moderates {
             return self.deny(Action::Breakout);
         }
-        match Command::read(payload) {
+        // Who takes the room away it is in is in none afterwards.
+        let actor = self.whereabouts(&sender.session);
+        let done = match Command::read(payload) {
             Some(Command::Add { subject }) => self.add_breakout(now, subject, entropy),
             Some(Command::Remove { id }) => self.remove_breakout(now, &id, entropy),
             Some(Command::Rename { id, subject }) => {
                 self.rename_breakout(now, &id, &subject, entropy);
+                None
             }
             Some(Command::Move { who, to }) => self.send_to_room(&who, &to),
-            None => {}
+            None => None,
+        };
+        if let (Some(deed), Some((place, actor))) = (done, actor) {
+            self.done(place, Actor::Occupant(actor), deed);
         }
     }
 
-    fn add_breakout(&mut self, now: Now, subject: String, entropy: &mut dyn Entropy) {
+    fn add_breakout(
+        &mut self,
+        now: Now,
+        subject: String,
+        entropy: &mut dyn Entropy,
+    ) -> Option<Deed> {
         if self.breakouts.rooms.len() >= MAX_BREAKOUTS {
-            return;
+            return None;
         }
         self.breakouts.made += 1;
         let subject = if subject.is_empty() {
@@ -281,6 +292,10 @@ impl Meeting {
             subject
         };
         let id = entropy.uuid();
+        let deed = Deed::BreakoutMade {
+            room: id.clone(),
+            name: subject.clone(),
+        };
         let breakout = Breakout {
             subject,
             room: None,
@@ -288,12 +303,13 @@ impl Meeting {
         self.breakouts.rooms.insert(id.clone(), breakout);
         self.outputs.push_back(Output::BreakoutMade { id });
         self.lists_changed(now);
+        Some(deed)
     }
 
     /// Those who are in it return to the main room.
-    fn remove_breakout(&mut self, now: Now, id: &str, entropy: &mut dyn Entropy) {
+    fn remove_breakout(&mut self, now: Now, id: &str, entropy: &mut dyn Entropy) -> Option<Deed> {
         if !self.breakouts.has(id) {
-            return;
+            return None;
         }
         let main = self.settings.names.canonical().clone();
         let place = Place::Breakout(id.to_owned());
@@ -305,6 +321,7 @@ impl Meeting {
         self.outputs
             .push_back(Output::BreakoutGone { id: id.to_owned() });
         self.lists_changed(now);
+        Some(Deed::BreakoutGone { room: id.to_owned() })
     }
 
     fn rename_breakout(&mut self, now: Now, id: &str, subject: &str, entropy: &mut dyn Entropy) {
@@ -329,29 +346,29 @@ impl Meeting {
     }
 
     /// Asks one person's client to go to another room of the meeting.
-    fn send_to_room(&mut self, who: &Jid, to: &Jid) {
-        let destination = if self.settings.names.form_of(to).is_some() {
-            self.settings.names.canonical().to_string()
+    fn send_to_room(&mut self, who: &Jid, to: &Jid) -> Option<Deed> {
+        let (destination, breakout) = if self.settings.names.form_of(to).is_some() {
+            (self.settings.names.canonical().to_string(), None)
         } else {
             match to.node() {
                 Some(id) if self.breakouts.has(id) && to.as_str() == self.breakout_address(id) => {
-                    to.to_string()
+                    (to.to_string(), Some(id.to_owned()))
                 }
-                _ => return,
+                _ => return None,
             }
         };
-        let session = self.places().iter().find_map(|place| {
+        let (id, session) = self.places().iter().find_map(|place| {
             let mut occupants = self.room(place)?.occupants.values();
             let occupant = occupants.find(|o| o.jid == *who)?;
-            Some(occupant.session.clone())
-        });
-        let Some(session) = session else { return };
+            Some((occupant.id.clone(), occupant.session.clone()))
+        })?;
         let json = json!({
             "type": "breakout_rooms",
             "event": "features/breakout-rooms/move-to-room",
             "roomJid": destination,
         });
         self.say(vec![session], &json);
+        Some(Deed::Moved { id, to: breakout })
     }
 
     fn say(&mut self, to: Vec<SessionId>, json: &Value) {

@@ -1,4 +1,5 @@
 use crate::metadata::StartMuted;
+use crate::moderation::Medium;
 use althing_model::{EndpointId, Identity, MediaKinds, Origin, Role, SessionId};
 use althing_xmpp::Jid;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,13 @@ pub enum RoomEvent {
         /// Which moderator sent it away.
         by: EndpointId,
     },
+    /// A moderator did something to others.
+    Done {
+        /// Who.
+        by: Actor,
+        /// What.
+        deed: Deed,
+    },
     /// Somebody is gone; everybody has already been told.
     OccupantLeft {
         /// Who.
@@ -84,6 +92,97 @@ pub enum RoomEvent {
         /// How.
         reason: LeaveReason,
     },
+}
+
+/// Who did something to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A moderator, by nickname; it may be in another room of the meeting.
+    Occupant(EndpointId),
+    /// Whoever runs the server, by the name of the key it came with.
+    Server(String),
+}
+
+/// What moderators do, told once it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    /// Removed somebody, who leaves after this.
+    Kicked {
+        /// Whom.
+        id: EndpointId,
+        /// What it was told.
+        reason: Option<String>,
+    },
+    /// Asked somebody to be muted.
+    Muted {
+        /// Whom.
+        id: EndpointId,
+        /// What.
+        medium: Medium,
+    },
+    /// Made somebody a moderator.
+    Granted {
+        /// Whom.
+        id: EndpointId,
+    },
+    /// Made somebody none.
+    Revoked {
+        /// Whom.
+        id: EndpointId,
+    },
+    /// Switched AV moderation.
+    ModerationSwitched {
+        /// For what.
+        medium: Medium,
+        /// Whether it is on from now on.
+        on: bool,
+    },
+    /// Let somebody be heard or seen.
+    Approved {
+        /// Whom.
+        id: EndpointId,
+        /// With what.
+        medium: Medium,
+    },
+    /// Took that back.
+    Rejected {
+        /// Whom.
+        id: EndpointId,
+        /// With what.
+        medium: Medium,
+    },
+    /// Made a breakout room.
+    BreakoutMade {
+        /// The local part of its address.
+        room: String,
+        /// What people call it.
+        name: String,
+    },
+    /// Took one away.
+    BreakoutGone {
+        /// The local part of its address.
+        room: String,
+    },
+    /// Asked somebody's client to go to another room of the meeting.
+    Moved {
+        /// Whom.
+        id: EndpointId,
+        /// Where to: the local part of a breakout's address, or the main room.
+        to: Option<String>,
+    },
+    /// Changed the subject.
+    SubjectChanged,
+    /// Removed a message.
+    MessageRemoved,
+    /// Wrote metadata, for instance who may chat.
+    MetadataChanged {
+        /// Which entry.
+        key: String,
+    },
+    /// Ended the meeting for all, who leave after this.
+    Ended,
 }
 
 /// A newcomer.
@@ -121,6 +220,9 @@ pub struct PresenceFacts {
     pub caps: Option<Caps>,
     /// Feature names announced in `<features>` of the presence itself.
     pub features: BTreeSet<String>,
+    /// The display name, cut to 200 characters.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 /// Entity capabilities (XEP-0115 §4).

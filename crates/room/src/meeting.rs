@@ -3,8 +3,9 @@
 //! the others.
 
 use crate::breakout::Breakouts;
+use crate::command::Command;
 use crate::common::{Common, Turn};
-use crate::event::{LeaveReason, RoomEvent};
+use crate::event::{Actor, Deed, LeaveReason, RoomEvent};
 use crate::lobby::Lobby;
 use crate::roles::Appointment;
 use crate::room::{Room, Sender, Settings, Told};
@@ -87,6 +88,13 @@ pub enum Input {
         reason: String,
         /// The room they are to join instead.
         alternative: Option<Jid>,
+    },
+    /// Whoever runs the server does something to the meeting.
+    Command {
+        /// The name of the key it came with.
+        by: String,
+        /// What.
+        command: Command,
     },
     /// The time asked for by [`Meeting::next_timeout`] has come.
     Timer,
@@ -446,6 +454,7 @@ impl Meeting {
                 self.destroy(now, &reason, alternative.as_ref(), entropy);
                 Ok(())
             }
+            Input::Command { by, command } => self.command(now, by, command, entropy),
             Input::Timer => {
                 self.timer(now, entropy);
                 Ok(())
@@ -797,6 +806,12 @@ impl Meeting {
         }
         let xml = crate::component::message(from, json, None).to_xml().into();
         self.outputs.push_back(Output::Send { to, xml });
+    }
+
+    /// Tells what a moderator did; no other part of the meeting makes anything of it.
+    pub(crate) fn done(&mut self, place: Place, by: Actor, deed: Deed) {
+        let event = RoomEvent::Done { by, deed };
+        self.outputs.push_back(Output::Event { place, event });
     }
 
     /// Counts an attempt of somebody who may not.

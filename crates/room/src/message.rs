@@ -3,6 +3,7 @@
 use crate::address::FOCUS;
 use crate::common::Turn;
 use crate::history::{NameSource, Said};
+use crate::event::Deed;
 use crate::meeting::Action;
 use crate::occupant::Occupant;
 use crate::room::{Room, Sender};
@@ -225,6 +226,7 @@ impl Room {
         };
         if let Matter::Moderate(message, reason) = matter {
             self.moderate(author, &id, message, reason);
+            self.done(author, Deed::MessageRemoved);
             return Ok(());
         }
         let said = Said {
@@ -258,6 +260,9 @@ impl Room {
             let metadata = &turn.common.metadata;
             let restricted = metadata.flag("permissions", "pollCreationRestricted");
             self.poll_in_chat(author, json, restricted);
+        }
+        if matches!(matter, Matter::Subject(_)) {
+            self.done(author, Deed::SubjectChanged);
         }
         self.remember(matter, said, json.is_some());
         Ok(())

@@ -1,6 +1,7 @@
 //! The meeting's metadata (protocol 4 §18): a small JSON document that every client keeps a copy
 //! of. It is sent whole: to a newcomer before its own presence, to everybody at every change.
 
+use crate::event::{Actor, Deed};
 use crate::meeting::{Action, Component, Meeting};
 use crate::room::{Room, Sender};
 use althing_model::{Entropy, Now, SessionId};
@@ -14,6 +15,9 @@ use std::sync::Arc;
 const MAX_BYTES: usize = 32 * 1024;
 /// How many entries it may have.
 const MAX_ENTRIES: usize = 64;
+
+/// How much of an entry's name is told when a moderator writes it.
+const MAX_KEY_TOLD: usize = 100;
 
 /// What only the server writes.
 const SERVER_KEYS: [&str; 13] = [
@@ -166,6 +170,8 @@ impl Meeting {
             return;
         }
         if self.common.metadata.set(&write.key, write.data) {
+            let key = write.key.chars().take(MAX_KEY_TOLD).collect();
+            self.done(place, Actor::Occupant(id), Deed::MetadataChanged { key });
             self.push_metadata(now, entropy);
         }
     }

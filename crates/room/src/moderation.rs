@@ -2,7 +2,7 @@
 //! they approved are heard or seen. What it says is enforced where packets are forwarded.
 
 use crate::address::FOCUS;
-use crate::event::RoomEvent;
+use crate::event::{Deed, RoomEvent};
 use crate::meeting::{Action, Component, Meeting, Place};
 use crate::occupant::Occupant;
 use crate::room::{Room, Sender};
@@ -18,16 +18,21 @@ const MAX_APPROVED: usize = 5_000;
 /// A kind of media as AV moderation tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Medium {
+pub enum Medium {
+    /// The microphone.
     Audio,
+    /// The camera.
     Video,
+    /// A shared screen.
     Desktop,
 }
 
 impl Medium {
     const ALL: [Self; 3] = [Self::Audio, Self::Video, Self::Desktop];
 
-    const fn as_str(self) -> &'static str {
+    /// How the protocol names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Audio => "audio",
             Self::Video => "video",
@@ -35,7 +40,16 @@ impl Medium {
         }
     }
 
-    const fn namespace(self) -> &'static str {
+    /// What a request of this namespace would mute.
+    #[must_use]
+    pub fn of_namespace(namespace: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|medium| medium.namespace() == namespace)
+    }
+
+    /// The namespace of requests to mute it.
+    #[must_use]
+    pub const fn namespace(self) -> &'static str {
         match self {
             Self::Audio => ns::JITMEET_AUDIO,
             Self::Video => ns::JITMEET_VIDEO,
@@ -144,7 +158,7 @@ impl Meeting {
                 false
             }
             Command::Reject(id) => {
-                room.reject(medium, &id);
+                room.reject(medium, &actor, &id);
                 false
             }
         });
@@ -218,6 +232,7 @@ impl Room {
             self.mute_all(medium, actor);
         }
         self.forward_anew();
+        self.done(actor, Deed::ModerationSwitched { medium, on });
         true
     }
 
@@ -267,9 +282,11 @@ impl Room {
             },
         );
         self.forward_anew();
+        let id = id.clone();
+        self.done(actor, Deed::Approved { id, medium });
     }
 
-    fn reject(&mut self, medium: Medium, id: &EndpointId) {
+    fn reject(&mut self, medium: Medium, actor: &EndpointId, id: &EndpointId) {
         let moderated = self.moderation.of_mut(medium);
         if moderated.actor.is_none() {
             return;
@@ -281,6 +298,8 @@ impl Room {
             |_, _| json!({ "removed": true, "mediaType": medium.as_str() }),
         );
         self.forward_anew();
+        let id = id.clone();
+        self.done(actor, Deed::Rejected { id, medium });
     }
 
     /// Tells moderators, or one of them, who is approved: always the whole list.

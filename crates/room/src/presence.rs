@@ -133,6 +133,9 @@ pub(crate) fn status_text(stanza: &Element) -> Option<String> {
         .filter(|text| !text.is_empty())
 }
 
+/// How many characters of a name others are told.
+const MAX_NAME: usize = 200;
+
 /// What only the server, its focus or its recorders say (protocol 4 §25). Clients go by these names
 /// whatever the namespace, so it is not looked at here either.
 const NOT_FOR_CLIENTS: [&str; 19] = [
@@ -187,5 +190,14 @@ pub(crate) fn facts(payload: &[Element]) -> PresenceFacts {
         .filter_map(|e| e.attr("var").map(str::to_owned))
         .take(MAX_FEATURES)
         .collect();
-    PresenceFacts { caps, features }
+    let name = payload
+        .iter()
+        .find(|e| e.is("nick", ns::NICK))
+        .map(|e| e.text().trim().chars().take(MAX_NAME).collect::<String>())
+        .filter(|name| !name.is_empty());
+    PresenceFacts {
+        caps,
+        features,
+        name,
+    }
 }

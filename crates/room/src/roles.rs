@@ -2,7 +2,7 @@
 //! to a person and is the same in every room of the meeting.
 
 use crate::common::{Common, Moderators, Person, Turn};
-use crate::event::{LeaveReason, RoomEvent};
+use crate::event::{Deed, LeaveReason, RoomEvent};
 use crate::meeting::{Meeting, Output, Place};
 use crate::occupant::{Affiliation, Features, Occupant};
 use crate::room::{Room, Sender};
@@ -51,6 +51,7 @@ impl Meeting {
             jid,
             affiliation,
         } = appointment;
+        let actor = self.whereabouts(by).map(|(_, id)| id);
         let features = self
             .whereabouts(by)
             .and_then(|(place, id)| self.room(&place)?.occupants.get(&id))
@@ -84,7 +85,15 @@ impl Meeting {
                     .map(|occupant| occupant.id.clone())
                     .collect();
                 for id in held {
+                    let was_moderator = room.is_moderator(&id);
                     room.appoint(turn, &id, *affiliation, features.clone());
+                    if let Some(actor) = &actor {
+                        match (was_moderator, room.is_moderator(&id)) {
+                            (false, true) => room.done(actor, Deed::Granted { id }),
+                            (true, false) => room.done(actor, Deed::Revoked { id }),
+                            _ => {}
+                        }
+                    }
                 }
             });
         }
@@ -180,6 +189,10 @@ impl Meeting {
 }
 
 impl Room {
+    fn is_moderator(&self, id: &EndpointId) -> bool {
+        self.occupants.get(id).is_some_and(Occupant::is_moderator)
+    }
+
     pub(crate) fn is_moderated(&self) -> bool {
         self.occupants.values().any(Occupant::is_moderator)
     }

@@ -1,6 +1,6 @@
 use crate::address::{FOCUS, RoomNames};
 use crate::common::{Moderators, Turn};
-use crate::event::RoomEvent;
+use crate::event::{Actor, Deed, RoomEvent};
 use crate::history::History;
 use crate::meeting::{Action, Error};
 use crate::moderation::AvModeration;
@@ -217,6 +217,12 @@ impl Room {
 
     pub(crate) fn emit(&mut self, event: RoomEvent) {
         self.outputs.push_back(Told::Event(event));
+    }
+
+    /// Tells what a moderator did.
+    pub(crate) fn done(&mut self, by: &EndpointId, deed: Deed) {
+        let by = Actor::Occupant(by.clone());
+        self.emit(RoomEvent::Done { by, deed });
     }
 
     /// Sends one stanza per address form in use to everybody but `except`; `write` is called once

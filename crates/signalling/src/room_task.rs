@@ -432,7 +432,8 @@ impl RoomTask {
             | RoomEvent::LobbyChanged { .. }
             | RoomEvent::LobbyKnock { .. }
             | RoomEvent::LobbyAdmitted { .. }
-            | RoomEvent::LobbyDenied { .. } => {}
+            | RoomEvent::LobbyDenied { .. }
+            | RoomEvent::Done { .. } => {}
         }
     }
 
@@ -463,6 +464,7 @@ impl RoomTask {
                 node,
                 request,
             } => self.ask_bridge(place, conference, request_id, &node, &request),
+            althing_focus::Output::Muted { .. } => {}
             althing_focus::Output::Denied(action) => self.shared.metrics.deny(action),
             althing_focus::Output::End => {
                 self.focuses.remove(&place);
