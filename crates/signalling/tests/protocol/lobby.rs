@@ -258,7 +258,7 @@ async fn rooms_begin_with_what_their_names_say() {
         // It stays while the next one comes.
         inside.push(client);
     }
-    let (_, _) = house.joined("other@muc.meet.jitsi").await;
+    let (_first, _) = house.joined("other@muc.meet.jitsi").await;
     let mut second = house.client().await;
     second.request_conference("other@muc.meet.jitsi").await;
     second
