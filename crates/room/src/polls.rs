@@ -300,7 +300,7 @@ impl Room {
     ) -> Result<Change, &'static str> {
         let occupant = self.occupants.get(by).ok_or("not in the room")?;
         let creates = matches!(command, Command::New { .. });
-        if occupant.is_visitor() || (creates && !may_create(occupant, restricted)) {
+        if occupant.is_visitor() || (creates && !occupant.is_allowed_unless(restricted, "create-polls")) {
             self.deny(Action::Poll);
             return Err("polls are made by moderators here");
         }
@@ -340,19 +340,6 @@ impl Room {
     fn polls_text(&self, json: &Value) -> Arc<str> {
         let from = Component::Polls.address(&self.settings.domain);
         crate::component::message(&from, json, None).to_xml().into()
-    }
-}
-
-/// Protocol 4 §3.3: a token that lists features decides; else everybody may, unless the moderators
-/// have kept it to themselves.
-fn may_create(occupant: &Occupant, restricted: bool) -> bool {
-    let features = occupant
-        .identity
-        .as_deref()
-        .and_then(|i| i.features.as_ref());
-    match features {
-        Some(features) => features.get("create-polls") == Some(&true),
-        None => occupant.is_moderator() || !restricted,
     }
 }
 
