@@ -11,6 +11,7 @@
 //! can read them. A reader ignores unknown fields, so a newer node may say more.
 
 mod bridge;
+/// What is told and asked about rooms.
 pub mod rooms;
 
 pub use bridge::{

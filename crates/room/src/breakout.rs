@@ -259,11 +259,18 @@ impl Meeting {
         if !moderates {
             return self.deny(Action::Breakout);
         }
-        // Who takes the room away it is in is in none afterwards.
         let actor = self.whereabouts(&sender.session);
         let done = match Command::read(payload) {
             Some(Command::Add { subject }) => self.add_breakout(now, subject, entropy),
-            Some(Command::Remove { id }) => self.remove_breakout(now, &id, entropy),
+            Some(Command::Remove { id }) => {
+                // Before it is gone, since who takes it away may be in it.
+                if let Some((place, actor)) = actor.clone().filter(|_| self.breakouts.has(&id)) {
+                    let deed = Deed::BreakoutGone { room: id.clone() };
+                    self.done(place, Actor::Occupant(actor), deed);
+                }
+                self.remove_breakout(now, &id, entropy);
+                None
+            }
             Some(Command::Rename { id, subject }) => {
                 self.rename_breakout(now, &id, &subject, entropy);
                 None
@@ -307,9 +314,9 @@ impl Meeting {
     }
 
     /// Those who are in it return to the main room.
-    fn remove_breakout(&mut self, now: Now, id: &str, entropy: &mut dyn Entropy) -> Option<Deed> {
+    fn remove_breakout(&mut self, now: Now, id: &str, entropy: &mut dyn Entropy) {
         if !self.breakouts.has(id) {
-            return None;
+            return;
         }
         let main = self.settings.names.canonical().clone();
         let place = Place::Breakout(id.to_owned());
@@ -321,7 +328,6 @@ impl Meeting {
         self.outputs
             .push_back(Output::BreakoutGone { id: id.to_owned() });
         self.lists_changed(now);
-        Some(Deed::BreakoutGone { room: id.to_owned() })
     }
 
     fn rename_breakout(&mut self, now: Now, id: &str, subject: &str, entropy: &mut dyn Entropy) {

@@ -49,7 +49,9 @@ impl OccupantView {
             place: place.clone(),
             id: occupant.id.clone(),
             name: occupant.facts.name.clone(),
-            user: identity.and_then(|identity| identity.id()).map(str::to_owned),
+            user: identity
+                .and_then(|identity| identity.id())
+                .map(str::to_owned),
             role: occupant.role,
         }
     }
@@ -77,7 +79,9 @@ impl Meeting {
                 Ok(())
             }
             Command::Remove { id, reason } => {
-                let place = self.place_of(&id).ok_or_else(|| Error::NoOccupant(id.clone()))?;
+                let place = self
+                    .place_of(&id)
+                    .ok_or_else(|| Error::NoOccupant(id.clone()))?;
                 let reason = cut(reason);
                 self.in_room(&place, now, entropy, |room, turn| {
                     room.kick(turn, &by, &id, reason);
@@ -91,13 +95,19 @@ impl Meeting {
     #[must_use]
     pub fn place_of(&self, id: &EndpointId) -> Option<Place> {
         let mut places = self.places().into_iter();
-        places.find(|place| self.room(place).is_some_and(|r| r.occupants.contains_key(id)))
+        places.find(|place| {
+            self.room(place)
+                .is_some_and(|r| r.occupants.contains_key(id))
+        })
     }
 
     /// Everybody in any of its rooms.
     pub fn occupants(&self) -> impl Iterator<Item = OccupantView> {
         self.places().into_iter().flat_map(move |place| {
-            let occupants = self.room(&place).into_iter().flat_map(|r| r.occupants.values());
+            let occupants = self
+                .room(&place)
+                .into_iter()
+                .flat_map(|r| r.occupants.values());
             let views: Vec<_> = occupants.map(|o| OccupantView::of(&place, o)).collect();
             views
         })

@@ -1,15 +1,17 @@
 //! Which rooms there are on this node, and how their addresses are written.
 
+use crate::clock;
 use crate::makers::Makers;
 use crate::metrics::Reason;
 use crate::room_task::{self, RoomInput};
 use crate::{Settings, Shared};
 use althing_bus::Subscription;
 use althing_control::BridgeEvent;
+use althing_control::rooms::RoomName;
 use althing_model::ConferenceId;
 use althing_room::{Component, Outcome, Place, RoomNames};
 use althing_xmpp::Jid;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,6 +22,17 @@ use tokio::sync::{mpsc, oneshot};
 const ROOM_QUEUE: usize = 1024;
 /// The longest room name, in bytes, escapes included.
 const MAX_ROOM_NAME: usize = 512;
+/// What clients escape in a room's name: all that their `encodeURIComponent` does.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 /// What the two room services are called; both lead to the same rooms.
 const SERVICES: [&str; 2] = ["muc", "conference"];
 /// Where lobby rooms are.
@@ -114,6 +127,30 @@ impl RoomKey {
         Jid::from_parts(Some(&node), &format!("{LOBBY}.{domain}"), None).ok()
     }
 
+    /// The room that people know by this name, as clients write it into addresses.
+    pub(crate) fn of_name(room: &RoomName, domain: &str) -> Option<Self> {
+        let node = utf8_percent_encode(&room.name.trim().to_lowercase(), ESCAPED)
+            .to_string()
+            .to_lowercase();
+        let host = match &room.tenant {
+            Some(tenant) => format!("muc.{}.{domain}", tenant.to_lowercase().replace('.', "_")),
+            None => format!("muc.{domain}"),
+        };
+        let address = Jid::from_parts(Some(&node), &host, None).ok()?;
+        match Self::classify(&address, domain) {
+            Target::Room(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The name people know it by.
+    pub(crate) fn name(&self) -> RoomName {
+        RoomName {
+            tenant: self.tenant.clone(),
+            name: self.decoded_name().into_owned(),
+        }
+    }
+
     /// The tenant it belongs to, as addresses have it.
     pub(crate) fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
@@ -182,6 +219,21 @@ impl Directory {
 
     pub(crate) fn find(&self, key: &RoomKey) -> Option<RoomHandle> {
         self.tables().rooms.get(key).cloned()
+    }
+
+    /// Rooms by name, those after one of them; and whether there are more.
+    pub(crate) fn page(&self, after: Option<&RoomName>, limit: usize) -> (Vec<RoomHandle>, bool) {
+        let tables = self.tables();
+        let mut rooms: Vec<_> = tables
+            .rooms
+            .iter()
+            .map(|(key, handle)| (key.name(), handle))
+            .filter(|(name, _)| after.is_none_or(|after| name > after))
+            .collect();
+        rooms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let more = rooms.len() > limit;
+        let page = rooms.into_iter().take(limit);
+        (page.map(|(_, handle)| handle.clone()).collect(), more)
     }
 
     /// The meeting that a breakout room belongs to.
@@ -292,7 +344,8 @@ fn find_or_make(shared: &Arc<Shared>, key: &RoomKey, asker: Asker) -> Result<Roo
     if let Some(handle) = tables.rooms.get(key).filter(|h| !h.inputs.is_closed()) {
         return Ok(handle.clone());
     }
-    if shared.settings.is_hosts_only(key) && !asker.authenticated {
+    let later = shared.settings.opens_later(key, clock::now().unix_millis);
+    if later || (shared.settings.is_hosts_only(key) && !asker.authenticated) {
         return Err(NoRoom::NotAuthorized);
     }
     if tables.rooms.len() >= shared.settings.max_rooms || shared.stop_rooms.is_cancelled() {
@@ -352,6 +405,27 @@ mod tests {
 
     fn classify(text: &str) -> Target {
         RoomKey::classify(&Jid::parse(text).unwrap(), "meet.jitsi")
+    }
+
+    #[test]
+    fn a_name_leads_to_the_room_of_its_link() {
+        let named = |tenant: Option<&str>, name: &str| {
+            let room = RoomName {
+                tenant: tenant.map(str::to_owned),
+                name: name.to_owned(),
+            };
+            RoomKey::of_name(&room, "meet.jitsi").map(Target::Room)
+        };
+        for (tenant, name, address) in [
+            (None, "Demo", "demo@muc.meet.jitsi"),
+            (None, "My Room", "my%20room@muc.meet.jitsi"),
+            (None, "Größe", "gr%c3%b6%c3%9fe@muc.meet.jitsi"),
+            (Some("Acme.Corp"), "a/b", "a%2fb@muc.acme_corp.meet.jitsi"),
+        ] {
+            assert_eq!(named(tenant, name), Some(classify(address)), "{name}");
+        }
+        assert_eq!(named(None, ""), None);
+        assert_eq!(named(Some("a b"), "demo"), None);
     }
 
     #[test]

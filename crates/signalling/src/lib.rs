@@ -24,7 +24,9 @@ mod door;
 mod handshake;
 mod makers;
 mod metrics;
+mod notices;
 mod reader;
+mod requests;
 mod resume;
 mod room_task;
 mod rules;
@@ -34,13 +36,15 @@ mod sessions;
 mod wire;
 
 pub use crate::authenticator::{Authenticator, Credentials, LoginRefused};
-pub use crate::rules::RoomRule;
+pub use crate::rules::{Plans, RoomRule};
 
 use crate::addresses::Addresses;
 use crate::authenticator::Everybody;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::notices::Numbers;
 use crate::resume::Resumable;
+use crate::rules::NoPlans;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
 use althing_model::NodeId;
@@ -124,6 +128,8 @@ pub struct Settings {
     pub hosts_only: bool,
     /// What rooms begin with, by their names; the first that fits holds.
     pub presets: Vec<RoomRule>,
+    /// Rooms planned beforehand, which go before the rules of their names.
+    pub plans: Arc<dyn Plans>,
     /// Nobody asks to be let in from a lobby without a name.
     pub name_required: bool,
     /// SSRCs one occupant may signal.
@@ -178,6 +184,7 @@ impl Settings {
             moderators: Moderators::First,
             hosts_only: false,
             presets: Vec::new(),
+            plans: Arc::new(NoPlans),
             name_required: true,
             max_ssrcs: 20,
             max_ssrc_groups: 20,
@@ -200,6 +207,7 @@ pub(crate) struct Shared {
     pub(crate) focus_jid: Jid,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) metrics: Metrics,
+    pub(crate) notices: Numbers,
     pub(crate) sessions: Sessions,
     pub(crate) resumable: Resumable,
     pub(crate) addresses: Addresses,
@@ -237,10 +245,12 @@ impl Signalling {
         let room_tasks = TaskTracker::new();
         let metrics = Metrics::register(registry, &session_tasks, &room_tasks);
         let events = bus.subscribe(&althing_control::focus_subject(&settings.node));
+        let requests = bus.subscribe(&althing_control::rooms::rooms_subject(&settings.node));
         let shared = Arc::new(Shared {
             focus_jid,
             bus,
             metrics,
+            notices: Numbers::default(),
             sessions: Sessions::default(),
             resumable: Resumable::default(),
             addresses: Addresses::new(&settings),
@@ -255,6 +265,9 @@ impl Signalling {
         shared
             .room_tasks
             .spawn(directory::bridge_events(Arc::clone(&shared), events));
+        shared
+            .room_tasks
+            .spawn(requests::serve(Arc::clone(&shared), requests));
         Ok(Self { shared })
     }
 

@@ -4,12 +4,17 @@
 use crate::clock::{self, OsEntropy};
 use crate::directory::{RoomHandle, RoomKey};
 use crate::metrics::Held;
+use crate::notices::Teller;
+use crate::requests::Ask;
 use crate::{Shared, services};
 use althing_bus::BusError;
+use althing_control::rooms::{
+    MAX_OCCUPANTS, RoomName, RoomOccupant, RoomPerson, RoomReply, RoomSummary,
+};
 use althing_control::{BridgeEvent, BridgeReply, BridgeRequest, EndpointState};
 use althing_focus::{BridgeFailure, Focus};
-use althing_model::{ConferenceId, Entropy as _, MediaKinds, NodeId, SessionId};
-use althing_room::{Meeting, Outcome, Place, RoomEvent};
+use althing_model::{ConferenceId, Entropy as _, MediaKinds, NodeId, Now, SessionId};
+use althing_room::{Command, Deed, Meeting, Outcome, Place, RoomEvent};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,6 +47,13 @@ pub(crate) enum RoomInput {
     Room(althing_room::Input),
     /// A bridge said something unasked.
     Bridge(BridgeEvent),
+    /// Whoever runs the server asks, or wants something done.
+    Asked {
+        /// What.
+        ask: Ask,
+        /// Where the answer goes.
+        answer: oneshot::Sender<RoomReply>,
+    },
     /// A fault of ours.
     #[cfg(test)]
     Fault,
@@ -57,8 +69,9 @@ pub(crate) fn spawn(
     inputs: mpsc::Receiver<RoomInput>,
 ) {
     let now = clock::now();
-    let settings = meeting_settings(&shared, &key);
+    let settings = meeting_settings(&shared, &key, now);
     let meeting = Meeting::new(settings, now, &mut OsEntropy);
+    let teller = Teller::new(&shared, key.name(), meeting.meeting_id());
     let span = tracing::info_span!(parent: None, "room", meeting = meeting.meeting_id());
     let tasks = shared.room_tasks.clone();
     tasks.spawn(
@@ -78,6 +91,9 @@ pub(crate) fn spawn(
                 members: Arc::clone(&members),
                 conferences: Arc::clone(&conferences),
                 silent: BTreeSet::new(),
+                name: key.name(),
+                teller,
+                ended_for: Vec::new(),
                 ended: false,
             };
             tracing::info!("room made");
@@ -112,11 +128,11 @@ pub(crate) fn spawn(
     );
 }
 
-fn meeting_settings(shared: &Shared, key: &RoomKey) -> althing_room::Settings {
+fn meeting_settings(shared: &Shared, key: &RoomKey, now: Now) -> althing_room::Settings {
     let settings = &shared.settings;
     let names = key.names(&settings.domain);
     let lobby = key.lobby(&settings.domain);
-    let rule = settings.rule(key).cloned().unwrap_or_default();
+    let rule = settings.beginning(key, now.unix_millis);
     althing_room::Settings {
         // Every name of a room is short enough for an address below another service.
         lobby: lobby.unwrap_or_else(|| names.canonical().clone()),
@@ -160,6 +176,11 @@ struct RoomTask {
     conferences: Conferences,
     /// Sessions whose media are gone.
     silent: BTreeSet<SessionId>,
+    /// The room's name, as people write it.
+    name: RoomName,
+    teller: Teller,
+    /// Who waits to hear that the room is gone.
+    ended_for: Vec<oneshot::Sender<RoomReply>>,
     ended: bool,
 }
 
@@ -192,6 +213,9 @@ impl RoomTask {
         }
         // Out of the directory first, so that nobody new finds it; then answer who already had.
         self.shared.directory.remove(key, &self.handle);
+        for answer in std::mem::take(&mut self.ended_for) {
+            answer.send(RoomReply::Done).ok();
+        }
         self.inputs.close();
         while let Some(input) = self.inputs.recv().await {
             if let RoomInput::Room(althing_room::Input::Stanza { sender, stanza }) = input
@@ -266,8 +290,73 @@ impl RoomTask {
                 }
             }
             RoomInput::Room(input) => self.room_input(input),
+            RoomInput::Asked { ask, answer } => self.asked(ask, answer),
             #[cfg(test)]
             RoomInput::Fault => panic!("a fault made for a test"),
+        }
+    }
+
+    fn asked(&mut self, ask: Ask, answer: oneshot::Sender<RoomReply>) {
+        let command = |by, command| althing_room::Input::Command { by, command };
+        let reply = match ask {
+            Ask::Summary => self.describe(0),
+            Ask::Details => self.describe(MAX_OCCUPANTS),
+            Ask::End { reason, by } => {
+                self.room_input(command(by, Command::End { reason }));
+                // Said once nobody finds the room any more.
+                self.ended_for.push(answer);
+                return;
+            }
+            Ask::Remove { id, .. } | Ask::Mute { id, .. }
+                if self.meeting.place_of(&id).is_none() =>
+            {
+                RoomReply::NoOccupant
+            }
+            Ask::Remove { id, reason, by } => {
+                self.room_input(command(by, Command::Remove { id, reason }));
+                RoomReply::Done
+            }
+            Ask::Mute { id, medium, by } => {
+                if let Some(place) = self.meeting.place_of(&id) {
+                    self.focus_input(&place, althing_focus::Input::Mute { by, id, medium });
+                }
+                RoomReply::Done
+            }
+        };
+        // Who asked may have lost its patience.
+        answer.send(reply).ok();
+    }
+
+    fn describe(&self, most: usize) -> RoomReply {
+        let (locked, lobby) = self.meeting.lock();
+        let occupants = self.meeting.occupants().take(most);
+        RoomReply::Room {
+            room: RoomSummary {
+                room: self.name.clone(),
+                meeting: self.meeting.meeting_id().to_owned(),
+                made_millis: self.meeting.created_millis(),
+                occupants: self.meeting.occupant_count(),
+                locked,
+                lobby,
+            },
+            occupants: occupants
+                .map(|view| RoomOccupant {
+                    who: RoomPerson {
+                        session: self
+                            .meeting
+                            .session_of(&view.place, &view.id)
+                            .map(ToString::to_string),
+                        occupant: view.id,
+                        user: view.user,
+                        name: view.name,
+                    },
+                    role: view.role,
+                    breakout: match view.place {
+                        Place::Main => None,
+                        Place::Breakout(id) => Some(id),
+                    },
+                })
+                .collect(),
         }
     }
 
@@ -351,6 +440,7 @@ impl RoomTask {
             althing_room::Output::Send { to, xml } => self.deliver(to, &xml),
             althing_room::Output::Event { place, event } => {
                 self.count(&event);
+                self.teller.event(&place, &event);
                 self.focus_input(&place, althing_focus::Input::Room(event));
             }
             althing_room::Output::ToFocus {
@@ -464,7 +554,10 @@ impl RoomTask {
                 node,
                 request,
             } => self.ask_bridge(place, conference, request_id, &node, &request),
-            althing_focus::Output::Muted { .. } => {}
+            althing_focus::Output::Muted { by, id, medium } => {
+                let deed = Deed::Muted { id, medium };
+                self.teller.event(&place, &RoomEvent::Done { by, deed });
+            }
             althing_focus::Output::Denied(action) => self.shared.metrics.deny(action),
             althing_focus::Output::End => {
                 self.focuses.remove(&place);

@@ -2,7 +2,10 @@
 
 use crate::Settings;
 use crate::directory::RoomKey;
+use althing_control::rooms::{RoomName, RoomPlan};
 use althing_room::{Moderators, Preset};
+use std::fmt::Debug;
+use std::time::Duration;
 
 /// What the rooms of some names begin with; of several rules the first that fits holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +46,55 @@ impl Settings {
         rule.and_then(|rule| rule.hosts_only)
             .unwrap_or(self.hosts_only)
     }
+}
+
+/// Knows the rooms that were planned beforehand; asked whenever a room is made, so it must not wait.
+pub trait Plans: Debug + Send + Sync + 'static {
+    /// What was planned for the room, if anything.
+    fn plan(&self, room: &RoomName) -> Option<RoomPlan>;
+}
+
+/// Nothing is planned.
+#[derive(Debug)]
+pub(crate) struct NoPlans;
+
+impl Plans for NoPlans {
+    fn plan(&self, _: &RoomName) -> Option<RoomPlan> {
+        None
+    }
+}
+
+impl Settings {
+    /// Whether a room is planned for later. Who asks for it is told to wait, and asks again.
+    pub(crate) fn opens_later(&self, key: &RoomKey, now: u64) -> bool {
+        let plan = self.plans.plan(&key.name());
+        plan.and_then(|plan| plan.opens_millis)
+            .is_some_and(|opens| opens > now)
+    }
+
+    /// What a room made now begins with: as planned, and where the plan says nothing, by its name.
+    pub(crate) fn beginning(&self, key: &RoomKey, now: u64) -> RoomRule {
+        let mut rule = self.rule(key).cloned().unwrap_or_default();
+        if let Some(plan) = self.plans.plan(&key.name()) {
+            lay_over(&mut rule, plan, now);
+        }
+        rule
+    }
+}
+
+fn lay_over(rule: &mut RoomRule, plan: RoomPlan, now: u64) {
+    let preset = &mut rule.preset;
+    preset.password = plan.password.or(preset.password.take());
+    preset.lobby = plan.lobby.unwrap_or(preset.lobby);
+    preset.subject = plan.subject.or(preset.subject.take());
+    let muted = &mut preset.start_muted;
+    muted.audio = plan.start_muted_audio.unwrap_or(muted.audio);
+    muted.video = plan.start_muted_video.unwrap_or(muted.video);
+    let left = |expires: u64| Duration::from_millis(expires.saturating_sub(now));
+    let longest = plan.max_duration.or(preset.max_duration);
+    let limits = [longest, plan.expires_millis.map(left)];
+    preset.max_duration = limits.into_iter().flatten().min();
+    rule.max_occupants = plan.max_occupants.or(rule.max_occupants);
 }
 
 /// Whether a text fits a pattern as a whole. Takes no more steps than the product of their lengths:
@@ -102,6 +154,28 @@ mod tests {
         }
         let slow = "a*".repeat(100) + "b";
         assert!(!fits(&slow, &"a".repeat(500)));
+    }
+
+    #[test]
+    fn a_plan_goes_before_the_rule_where_it_says_something() {
+        let mut rule = RoomRule {
+            max_occupants: Some(5),
+            ..RoomRule::default()
+        };
+        rule.preset.lobby = true;
+        rule.preset.subject = Some("by name".into());
+        let plan = RoomPlan {
+            lobby: Some(false),
+            start_muted_audio: Some(true),
+            max_duration: Some(Duration::from_secs(600)),
+            expires_millis: Some(61_000),
+            ..RoomPlan::default()
+        };
+        lay_over(&mut rule, plan, 1_000);
+        assert_eq!(rule.max_occupants, Some(5));
+        assert_eq!(rule.preset.subject.as_deref(), Some("by name"));
+        assert!(!rule.preset.lobby && rule.preset.start_muted.audio);
+        assert_eq!(rule.preset.max_duration, Some(Duration::from_secs(60)));
     }
 
     #[test]
