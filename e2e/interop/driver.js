@@ -2,6 +2,30 @@
 // Plain script, because it runs beside the library as a page would use it.
 'use strict';
 
+/** Events that come all the time and tell nothing about the room. */
+const NOISE = new Set([
+  'TRACK_AUDIO_LEVEL_CHANGED',
+  'BRIDGE_BWE_STATS_RECEIVED',
+  'ENDPOINT_STATS_RECEIVED',
+  'ENCODE_TIME_STATS_RECEIVED',
+  'INBOUND_VIDEO_STATS_RECEIVED',
+  'FORWARDED_SOURCES_CHANGED',
+  'LAST_N_ENDPOINTS_CHANGED',
+]);
+
+/** What an argument of an event says, without the object that says it. */
+function plain(value) {
+  if (typeof value === 'function') return undefined;
+  if (value === null || typeof value !== 'object') return value;
+  if (value.getParticipantId) {
+    return { owner: value.getParticipantId(), type: value.getType(), muted: value.isMuted(), local: value.isLocal() };
+  }
+  if (value.getId) return { id: value.getId() };
+  if (value instanceof Set || Array.isArray(value)) return [...value].map(plain);
+  if (Object.getPrototypeOf(value) !== Object.prototype) return String(value);
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+}
+
 window.interop = {
   state: {
     joined: false,
@@ -17,19 +41,36 @@ window.interop = {
     channelOpen: false,
     role: null,
     errors: [],
+    // Every event of the library, in order, under the name of its room.
+    events: [],
+  },
+
+  /** Notes down all that an emitter of the library says. */
+  record(room, kinds, add) {
+    for (const [name, event] of Object.entries(kinds)) {
+      if (!NOISE.has(name)) add(event, (...args) => this.state.events.push({ room, name, args: args.map(plain) }));
+    }
   },
 
   async join(room, name, options = {}) {
+    await this.connect(room, options);
+    const devices = options.devices ?? ['audio', 'video'];
+    this.local = devices.length ? await JitsiMeetJS.createLocalTracks({ devices, resolution: 360 }) : [];
+    await this.enter(room, name);
+  },
+
+  async connect(room, options) {
     const state = this.state;
     const { events } = JitsiMeetJS;
     JitsiMeetJS.setLogLevel(JitsiMeetJS.logLevels.WARN);
     JitsiMeetJS.init({ disableAudioLevels: false, ...options.init });
-    const settings = { ...config, ...options.config, flags: { ...config.flags, ...(options.flags ?? {}) } };
+    const settings = (this.settings = { ...config, ...options.config, flags: { ...config.flags, ...(options.flags ?? {}) } });
     // What the app around the library does with its configuration.
     settings.serviceUrl = `${settings.websocket}?room=${encodeURIComponent(room)}`;
 
     const connection = new JitsiMeetJS.JitsiConnection(null, null, settings);
     this.connection = connection;
+    this.record('', events.connection, (event, handler) => connection.addEventListener(event, handler));
     await new Promise((resolve, reject) => {
       connection.addEventListener(events.connection.CONNECTION_ESTABLISHED, resolve);
       connection.addEventListener(events.connection.CONNECTION_FAILED, (error, message) => {
@@ -38,9 +79,16 @@ window.interop = {
       });
       connection.connect({ name: room });
     });
+  },
 
-    const conference = connection.initJitsiConference(room, settings);
+  /** Joins a room over the connection there is; `domain` is that of a breakout room. */
+  async enter(room, name, domain) {
+    const state = this.state;
+    const { events } = JitsiMeetJS;
+    const called = domain ? Object.assign(new String(room), { domain }) : room;
+    const conference = this.connection.initJitsiConference(called, this.settings);
     this.conference = conference;
+    this.record(room, events.conference, (event, handler) => conference.on(event, handler));
     const on = (event, handler) => conference.on(events.conference[event], handler);
     on('CONFERENCE_JOINED', () => {
       state.joined = true;
@@ -77,8 +125,6 @@ window.interop = {
     on('DATA_CHANNEL_OPENED', () => (state.channelOpen = true));
 
     conference.setDisplayName(name);
-    const devices = options.devices ?? ['audio', 'video'];
-    this.local = devices.length ? await JitsiMeetJS.createLocalTracks({ devices, resolution: 360 }) : [];
     for (const track of this.local) await conference.addTrack(track);
     conference.join();
     conference.setReceiverConstraints({ lastN: -1, defaultConstraints: { maxHeight: 360 }, constraints: {} });

@@ -9,7 +9,8 @@ export default class PassFail implements Reporter {
     const browser = test.parent.project()?.name ?? '';
     const good = result.status === 'passed';
     good ? this.passed++ : this.failed++;
-    console.log(`${good ? 'PASS' : 'FAIL'} ${browser}: ${test.title} (${(result.duration / 1000).toFixed(1)} s)`);
+    const measured = result.annotations.map(({ type, description }) => `; ${type} ${description ?? ''}`).join('');
+    console.log(`${good ? 'PASS' : 'FAIL'} ${browser}: ${test.title} (${(result.duration / 1000).toFixed(1)} s${measured})`);
     if (!good) console.log(result.errors.map((error) => error.message ?? '').join('\n'));
   }
 

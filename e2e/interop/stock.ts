@@ -53,6 +53,15 @@ export interface StockState {
   channelOpen: boolean;
   role: string | null;
   errors: string[];
+  events: LibraryEvent[];
+}
+
+export interface LibraryEvent {
+  /** Empty for an event of the connection. */
+  room: string;
+  /** As JitsiMeetJS.events.conference and .connection call it. */
+  name: string;
+  args: any[];
 }
 
 export class Stock {
@@ -63,6 +72,13 @@ export class Stock {
   ) {}
 
   static async join(browser: Browser, url: string, room: string, name: string, options: object = {}): Promise<Stock> {
+    const stock = await Stock.arrive(browser, url, room, name, options);
+    await stock.until('joined', (state) => state.joined);
+    return stock;
+  }
+
+  /** Asks to be let in, and does not wait for the answer. */
+  static async arrive(browser: Browser, url: string, room: string, name: string, options: object = {}): Promise<Stock> {
     const context = await browser.newContext({ bypassCSP: browser.browserType().name() === 'chromium' });
     await watchConnections(context);
     const page = await context.newPage();
@@ -72,7 +88,6 @@ export class Stock {
     await load(browser.browserType().name(), page, url);
     const stock = new Stock(name, page, log);
     await page.evaluate(([room, name, options]) => (window as any).interop.join(room, name, options), [room, name, options] as const);
-    await stock.until('joined', (state) => state.joined);
     return stock;
   }
 
@@ -85,8 +100,10 @@ export class Stock {
     try {
       await expect.poll(async () => condition(await this.state()), { timeout }).toBe(true);
     } catch {
+      const { events, ...state } = await this.state();
+      const story = events.map(({ room, name, args }) => `${room} ${name} ${JSON.stringify(args)}`.slice(0, 300));
       throw new Error(
-        `${this.name}: ${what} did not happen.\n${JSON.stringify(await this.state(), null, 1)}\n${this.log.slice(-25).join('\n')}`,
+        [`${this.name}: ${what} did not happen.`, JSON.stringify(state), ...story, ...this.log.slice(-25)].join('\n'),
       );
     }
   }
