@@ -11,13 +11,19 @@ export interface Person {
 
 /** Opens a room, gives a name, joins, and waits for the meeting screen. */
 export async function join(browser: Browser, url: string, room: string, name: string, hash = ''): Promise<Person> {
+  const person = await knock(browser, url, room, name, hash);
+  await inMeeting(person.page);
+  return person;
+}
+
+/** As `join`, but whatever comes then. */
+export async function knock(browser: Browser, url: string, room: string, name: string, hash = ''): Promise<Person> {
   const person = await arrive(browser, name);
   const { page } = person;
   await page.goto(`${url}/${room}${hash}`);
   await expect(screen(page)).toHaveAttribute('data-screen', 'prejoin');
   await page.locator('[data-field=name]').fill(name);
   await page.locator('[data-action=join]').first().click();
-  await inMeeting(page);
   return person;
 }
 
@@ -38,6 +44,19 @@ export const screen = (page: Page) => page.locator('main[data-screen]');
 
 export async function inMeeting(page: Page): Promise<void> {
   await expect(screen(page)).toHaveAttribute('data-screen', 'meeting', { timeout: 20_000 });
+}
+
+/** Opens the list of people, if it is not open. */
+export async function openPeople(page: Page): Promise<void> {
+  if ((await page.locator('#people-title').count()) === 0) await page.locator('[data-action=people]').click();
+  await expect(page.locator('#people-title')).toBeVisible();
+}
+
+/** Chooses something from the menu of one person in the list. */
+export async function command(page: Page, name: string, action: string): Promise<void> {
+  await openPeople(page);
+  await page.locator('[data-person]', { hasText: name }).locator('[data-action=person-menu]').click();
+  await page.locator(`[role=menu] [data-action=menu-${action}]`).click();
 }
 
 /** The camera tiles of the other people. */
