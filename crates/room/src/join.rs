@@ -3,7 +3,7 @@
 use crate::common::{Person, Turn};
 use crate::event::{LeaveReason, OccupantInfo, RoomEvent};
 use crate::metadata::StartMuted;
-use crate::occupant::{Affiliation, Occupant, Pace};
+use crate::occupant::{Affiliation, Occupant, Pace, Shown};
 use crate::presence::{facts, shown};
 use crate::render::{muc_user, status};
 use crate::room::{Room, Sender};
@@ -51,7 +51,7 @@ impl Room {
             granted: turn.common.granted(&Person::of_sender(sender)),
             misled: false,
             pace: Pace::new(),
-            payload,
+            shown: Shown::new(&payload),
             asked: VecDeque::new(),
             rendered: Vec::new(),
         };

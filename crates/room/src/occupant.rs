@@ -56,8 +56,8 @@ pub(crate) struct Occupant {
     pub(crate) origin: Origin,
     /// Who it is by its token.
     pub(crate) identity: Option<Arc<Identity>>,
-    /// The children of its last presence that are relayed.
-    pub(crate) payload: Vec<Element>,
+    /// What of its last presence is relayed.
+    pub(crate) shown: Shown,
     pub(crate) facts: PresenceFacts,
     /// What it may do by grace of the moderator who made it one.
     pub(crate) granted: Option<Arc<Features>>,
@@ -70,6 +70,34 @@ pub(crate) struct Occupant {
     /// The broadcast copy of its presence, per address form; made on first use.
     #[serde(skip)]
     pub(crate) rendered: Vec<Option<Arc<str>>>,
+}
+
+/// What an occupant says in its presence, as it is relayed: written out, since nobody reads it
+/// again, and a tree of it takes ten times the memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// The children, as they stand inside a presence.
+    pub(crate) xml: Box<str>,
+    /// The display name among them.
+    name: Option<Box<str>>,
+}
+
+impl Shown {
+    pub(crate) fn new(children: &[Element]) -> Self {
+        let mut xml = String::new();
+        for child in children {
+            child.write_inside(&mut xml, althing_xmpp::ns::CLIENT);
+        }
+        let name = children
+            .iter()
+            .find(|e| e.is("nick", althing_xmpp::ns::NICK))
+            .map(Element::text)
+            .filter(|name| !name.is_empty());
+        Self {
+            xml: xml.into(),
+            name: name.map(Into::into),
+        }
+    }
 }
 
 impl Occupant {
@@ -119,11 +147,7 @@ impl Occupant {
 
     /// The display name of its presence, if it has one.
     pub(crate) fn display_name(&self) -> Option<String> {
-        self.payload
-            .iter()
-            .find(|e| e.is("nick", althing_xmpp::ns::NICK))
-            .map(Element::text)
-            .filter(|name| !name.is_empty())
+        self.shown.name.as_deref().map(str::to_owned)
     }
 }
 

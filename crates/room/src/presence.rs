@@ -3,7 +3,7 @@
 use crate::common::Turn;
 use crate::event::{Caps, LeaveReason, PresenceFacts, RoomEvent};
 use crate::gate::Refusal;
-use crate::occupant::Occupant;
+use crate::occupant::{Occupant, Shown};
 use crate::room::{Room, Sender};
 use althing_model::{EndpointId, Identity};
 use althing_xmpp::{Element, Jid, ns};
@@ -60,7 +60,7 @@ impl Room {
             }
             Some(occupant) => {
                 let id = occupant.id.clone();
-                let told = self.update(turn, &id, payload);
+                let told = self.update(turn, &id, &payload);
                 if joining && told {
                     // It lost track of the room: tell everything again.
                     self.welcome(turn, &id);
@@ -73,13 +73,13 @@ impl Room {
 
     /// Takes a new presence; whether others were told of it at once. Who changes it faster than
     /// they need to know is shown to them as it is a little later.
-    fn update(&mut self, turn: &Turn<'_>, id: &EndpointId, payload: Vec<Element>) -> bool {
+    fn update(&mut self, turn: &Turn<'_>, id: &EndpointId, payload: &[Element]) -> bool {
         let Some(occupant) = self.occupants.get_mut(id) else {
             return false;
         };
-        occupant.payload = payload;
+        occupant.shown = Shown::new(payload);
         occupant.rendered.clear();
-        let facts = facts(&occupant.payload);
+        let facts = facts(payload);
         let changed = occupant.facts != facts;
         if changed {
             occupant.facts = facts.clone();

@@ -91,9 +91,6 @@ impl Room {
         if own {
             presence.set_attr("to", occupant.jid.to_string());
         }
-        for child in &occupant.payload {
-            presence.push(child.clone());
-        }
         if let Some(identity) = &occupant.identity {
             presence.push(identity_element(identity));
         }
@@ -109,7 +106,12 @@ impl Room {
             }
             presence.push(permissions);
         }
-        presence.to_xml()
+        let mut text = presence.to_xml();
+        // Its own words come first, as it wrote them. No address of ours has a `>` in it.
+        if let Some(head) = text.find('>') {
+            text.insert_str(head + 1, &occupant.shown.xml);
+        }
+        text
     }
 
     /// The focus occupant's presence, shared.

@@ -230,9 +230,6 @@ impl Model {
             !self.door.locked || passes || self.door.admitted.contains(&person),
             "{person} came in without the password"
         );
-        if self.door.lobby && says_password {
-            self.door.members.insert(person);
-        }
         self.door.admitted.insert(person);
     }
 
@@ -249,7 +246,11 @@ impl Model {
 
     /// Everything has been said that the input led to.
     pub(super) fn finish(&mut self, ended: bool) {
-        let let_in = std::mem::take(&mut self.cause.let_in);
+        let mut let_in = std::mem::take(&mut self.cause.let_in);
+        if self.cause.says_password && self.door.locked {
+            // A member from now on, also if its nickname was taken.
+            let_in.extend(self.cause.actor.as_ref().map(person));
+        }
         self.door.members.extend(let_in);
         if let Some(gone) = &self.cause.gone {
             assert!(!self.inside.contains_key(gone), "a ghost of {gone:?}");
