@@ -82,6 +82,11 @@ export class App {
     return this.#token?.name ?? null
   }
 
+  /** The link says who this is. */
+  get hasToken(): boolean {
+    return this.#token !== null
+  }
+
   /** What others are shown of this person. */
   get shownName(): string {
     return this.tokenName ?? this.settings.values.name

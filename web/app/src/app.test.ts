@@ -215,6 +215,7 @@ describe('at the door', () => {
     open('/standup?jwt=x')
     click('[data-action=join]')
     say({ phase: 'failed', code: 'not-authorized', text: 'token expired' })
+    expect(find('h1')!.textContent).toBe('Your link was refused')
     expect(find('[data-said]')!.textContent).toBe('The server says: token expired')
   })
 })
