@@ -1,5 +1,6 @@
 // A phone held upright: everything is there, within reach of a thumb, and nothing sticks out.
 import { test, expect, type BrowserContextOptions, type Locator } from '@playwright/test';
+import { accessible } from '../lib/accessible.ts';
 import { expectFits } from '../lib/layout.ts';
 import { expectProgress } from '../lib/media.ts';
 import { arrive, expectMoving, inMeeting, join, screen, tileOf, tiles, type Person } from '../lib/meeting.ts';
@@ -30,12 +31,17 @@ for (const [look, media] of [
     const ana = await arrive(browser, 'Ana', { ...phone, ...media });
     const { page } = ana;
     const mirrored = look === 'from right to left';
+    const fits = async (what: string) => {
+      await expectFits(page);
+      // Asked of both themes at once.
+      if (look === 'light') await accessible(page, what);
+    };
 
     await test.step('welcome', async () => {
       await page.goto(server.url);
       await expect(screen(page)).toHaveAttribute('data-screen', 'welcome');
       if (mirrored) await mirror(ana);
-      await expectFits(page);
+      await fits('welcome');
       await page.locator('[data-field=room]').fill('pocket');
       await page.locator('[data-action=open]').tap();
     });
@@ -43,7 +49,7 @@ for (const [look, media] of [
     await test.step('prejoin', async () => {
       await expect(screen(page)).toHaveAttribute('data-screen', 'prejoin');
       await page.locator('[data-field=name]').fill('Ana');
-      await expectFits(page);
+      await fits('prejoin');
       await expectInside(page.locator('[data-action=join]').first());
       await page.locator('[data-action=join]').first().tap();
     });
@@ -66,7 +72,7 @@ for (const [look, media] of [
           expect(apart, `${JSON.stringify(a)} and ${JSON.stringify(b)}`).toBe(true);
         }
       }
-      await expectFits(page);
+      await fits('the meeting');
       expect(await page.evaluate(() => document.scrollingElement?.scrollHeight), 'nothing to scroll').toBe(size.height);
     });
 
@@ -80,10 +86,10 @@ for (const [look, media] of [
       for (const action of ['more-people', 'more-layout', 'more-settings']) {
         await expectInside(page.locator(`[data-action=${action}]`));
       }
-      await expectFits(page);
+      await fits('the more menu');
       await page.locator('[data-action=more-settings]').tap();
       await expect(page.locator('dialog')).toBeVisible();
-      await expectFits(page);
+      await fits('the settings');
       await page.locator('[data-action=close-settings]').tap();
     });
 
@@ -92,10 +98,10 @@ for (const [look, media] of [
       const panel = page.locator('aside');
       await expectSheet(panel);
       await page.locator('[data-chat-input]').fill(`from a phone, ${look}: https://meet.example/${'long-'.repeat(30)}`);
-      await expectFits(page);
+      await fits('the chat with a draft');
       await page.locator('[data-action=send]').tap();
       await expect(page.locator('[data-chat-message]').last()).toContainText(look);
-      await expectFits(page);
+      await fits('the chat');
       await page.locator('[data-action=close-chat]').tap();
       await expect(panel).toHaveCount(0);
     });
@@ -104,14 +110,14 @@ for (const [look, media] of [
       await page.locator('[data-action=more]').tap();
       await page.locator('[data-action=more-people]').tap();
       await expectSheet(page.locator('aside'));
-      await expectFits(page);
+      await fits('the people');
       await page.locator('[data-action=close-people]').tap();
     });
 
     await test.step('leave', async () => {
       await page.locator('[data-action=leave]').tap();
       await expect(screen(page)).toHaveAttribute('data-screen', 'ended');
-      await expectFits(page);
+      await fits('the end');
       await expect(tiles(others[0]!.page)).toHaveCount(1);
     });
     expect(ana.errors, 'the console').toEqual([]);
