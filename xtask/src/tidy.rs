@@ -40,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("http", &["telemetry"]),
     ("identity", &[]),
+    ("api", &["control", "bus", "telemetry"]),
     ("client", &["xmpp", "colibri", "rtp", "transport"]),
     ("load", &["client"]),
     ("config", &[]),
@@ -47,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "api",
             "bridge",
             "bus",
             "client",
@@ -101,7 +103,7 @@ const NOT_IN_CORES: &[&str] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("is", &["transport"]),
     ("dimpl", &["transport"]),
-    ("aws-lc-rs", &["transport", "identity"]),
+    ("aws-lc-rs", &["transport", "identity", "api"]),
     ("rxml", &["xmpp"]),
     ("quinn-udp", &["bridge"]),
     ("mio", &["bridge"]),
@@ -109,7 +111,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rcgen", &["http"]),
     ("webpki", &["identity"]),
     ("tokio-rustls", &["http"]),
-    ("rustls", &["http", "client", "identity"]),
+    ("rustls", &["http", "client", "identity", "api"]),
     ("tracing-subscriber", &["telemetry"]),
     ("toml", &["config", "xtask"]),
     ("clap", &["cli"]),
