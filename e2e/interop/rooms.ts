@@ -125,6 +125,18 @@ export async function moveTo(stock: Stock, room: string): Promise<void> {
   await stock.until(`in ${room}`, (state) => state.joined);
 }
 
+export interface BreakoutRoom {
+  jid: string;
+  name: string;
+  isMainRoom?: boolean;
+  participants: Record<string, { jid: string; displayName: string }>;
+}
+
+/** The main room and its breakout rooms, as a person was told last. */
+export async function breakoutRooms(stock: Stock): Promise<BreakoutRoom[]> {
+  return Object.values((await events(stock, 'BREAKOUT_ROOMS_UPDATED')).at(-1)?.args[0].rooms ?? {});
+}
+
 /** The way between one person and the server, which a test may break. Media goes past it, over UDP. */
 export class Cable {
   private ends = new Set<Socket>();
