@@ -201,10 +201,11 @@ impl Focus {
             sources: &others,
         };
         let mut jingle = offer.to_element();
-        if member.former.is_empty() && !features.start_muted_metadata {
-            if let Some(start_muted) = start_muted(member.info.start_muted) {
-                jingle.push(start_muted);
-            }
+        if member.former.is_empty()
+            && !features.start_muted_metadata
+            && let Some(start_muted) = start_muted(member.info.start_muted)
+        {
+            jingle.push(start_muted);
         }
         let signaled = offer
             .signalled_sources()
