@@ -1,5 +1,6 @@
 use crate::arguments::load;
 use crate::machine::{remark, say};
+use althing_model::NodeId;
 use anyhow::Result;
 use clap::ArgMatches;
 
@@ -13,6 +14,7 @@ pub(crate) fn check_config(matches: &ArgMatches) -> Result<()> {
         remark(&note);
     }
     crate::rooms::rules(&loaded.settings.presets)?;
+    crate::api::settings(&loaded.settings, NodeId::new("check")?)?;
     say(&match loaded.file {
         Some(file) => format!("{}: the configuration is fine\n", file.display()),
         None => "no file given; the environment is fine\n".to_owned(),

@@ -3,11 +3,12 @@
 //! ```text
 //!   flags, ALTHING_*, file ──► config ──► settings of each shell
 //!                                             │
-//!   data directory ── http ──routers── signalling ══bus══ bridge
+//!   data directory ── http ──routers── api ══bus══ signalling ══bus══ bridge
 //!        (store)        └── registry (telemetry) ──┴────────┘
 //! ```
 
 mod announce;
+mod api;
 mod arguments;
 mod auth;
 mod check;

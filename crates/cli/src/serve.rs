@@ -1,18 +1,20 @@
 //! `althing serve`: everything started in order, one signal waited for, everything stopped.
 
 use crate::announce::{self, Facts};
+use crate::api::{self, Kept, Planned};
 use crate::arguments::load;
 use crate::auth::{self, Doorkeeper};
 use crate::entropy::OsEntropy;
 use crate::machine;
 use crate::rooms;
+use althing_api::Api;
 use althing_bridge::Bridge;
 use althing_bus::{Bus, InProcess};
 use althing_config::{Hosts, Log, LogFormat, Settings};
 use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
 use althing_model::{Entropy as _, NodeId};
 use althing_signalling::Signalling;
-use althing_store::DataDir;
+use althing_store::{DataDir, Database};
 use althing_telemetry::LogSettings;
 use anyhow::{Context as _, Result};
 use clap::ArgMatches;
@@ -117,6 +119,7 @@ struct Server {
     http: Http,
     signalling: Signalling,
     bridge: Bridge,
+    api: Api,
 }
 
 async fn run(settings: Settings, data: Arc<DataDir>) -> Result<()> {
@@ -169,8 +172,20 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
         &mut registry,
     )
     .map_err(name_the_key)?;
+    // Before the rooms, so that it hears all that happens in them.
+    let api = Api::start(
+        api::settings(settings, node.clone())?,
+        Arc::clone(&bus),
+        Arc::new(Kept {
+            database: Database::open(data)?,
+            data: Arc::clone(data),
+        }),
+        &mut registry,
+    )?;
+    let mut door = signalling_settings(settings, node)?;
+    door.plans = Arc::new(Planned(api.plans()));
     let signalling = Signalling::start(
-        signalling_settings(settings, node)?,
+        door,
         Arc::clone(&bus),
         &mut registry,
     )?;
@@ -192,13 +207,17 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
             registry: Arc::new(registry),
             limits: Limits::default(),
         },
-        signalling.router().merge(bridge.router()),
-        bridge.admin_router(),
+        signalling
+            .router()
+            .merge(bridge.router())
+            .merge(api.router()),
+        bridge.admin_router().merge(api.router()),
     )?;
     Ok(Server {
         http,
         signalling,
         bridge,
+        api,
     })
 }
 
@@ -262,15 +281,16 @@ fn signalling_settings(settings: &Settings, node: NodeId) -> Result<althing_sign
 }
 
 /// New connections end first; then clients are told, then rooms take their endpoints from the
-/// bridge, then the bridge ends.
+/// bridge, then the bridge ends; and what the rooms told at last is written down.
 async fn stop(server: Server) {
     let Server {
         http,
         signalling,
         bridge,
+        api,
     } = server;
     tokio::join!(http.shutdown(), async {
         signalling.shutdown().await;
-        bridge.shutdown().await;
+        tokio::join!(bridge.shutdown(), api.shutdown());
     });
 }

@@ -1,3 +1,4 @@
+use crate::api;
 use crate::auth;
 use crate::keys::{KEYS, Key};
 use crate::room;
@@ -44,6 +45,16 @@ fn after(section: Option<&str>) -> String {
              # the pattern may be left out.\n",
             room::PATH,
             room::FIELDS,
+        ),
+        Some("api") => (
+            "# Further keys, each with a name of its own; in this file only.\n",
+            api::KEY_PATH,
+            api::KEY_FIELDS,
+        ),
+        Some("audit") => (
+            "# Who is told what happens in rooms, by a signed POST of JSON; in this file only.\n",
+            api::WEBHOOK_PATH,
+            api::WEBHOOK_FIELDS,
         ),
         _ => return String::new(),
     };

@@ -15,6 +15,7 @@
 //! An unknown key is an error that names it, where it stands, and the nearest known one. Nothing
 //! here opens a socket, creates a file or reads the environment: it is all handed in.
 
+mod api;
 mod auth;
 mod example;
 mod file;
@@ -28,7 +29,8 @@ pub use example::example;
 pub use keys::{KEYS, Key, nearest};
 pub use load::{ConfigError, Problem, Sources, Where, load};
 pub use settings::{
-    Advertise, Auth, AuthKey, AuthKeySource, Hosts, Http, Log, LogFormat, Media, Moderators,
-    PasswordSource, RoomPreset, Rooms, Settings, TokenRules,
+    Advertise, Api, ApiKey, Audit, Auth, AuthKey, AuthKeySource, Hosts, Http, Log, LogFormat,
+    Media, Moderators, PasswordSource, RoomPreset, Rooms, SecretSource, Settings, TokenRules,
+    Webhook,
 };
 pub use value::duration;

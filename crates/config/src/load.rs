@@ -1,3 +1,4 @@
+use crate::api;
 use crate::auth;
 use crate::file;
 use crate::keys::{FILE_VARIABLE, KEYS, Key, PREFIX, is_section, nearest};
@@ -169,6 +170,23 @@ impl Loader {
         }
     }
 
+    /// A list of tables, read.
+    fn list<T>(
+        &mut self,
+        path: &Path,
+        read: Result<Vec<T>, Vec<(usize, String)>>,
+        place: fn(&mut Settings) -> &mut Vec<T>,
+    ) {
+        match read {
+            Ok(list) => *place(&mut self.settings) = list,
+            Err(problems) => {
+                for (line, message) in problems {
+                    self.problem(Where::File(path.to_owned(), line), message);
+                }
+            }
+        }
+    }
+
     fn auth_keys(&mut self, path: &Path, line: usize, value: &Given) {
         match auth::keys(line, value) {
             Ok(keys) => self.settings.auth.keys = keys,
@@ -211,6 +229,12 @@ impl Loader {
                 self.auth_keys(path, entry.line, &entry.value);
             } else if entry.path == room::PATH {
                 self.presets(path, entry.line, &entry.value);
+            } else if entry.path == api::KEY_PATH {
+                let keys = api::keys(entry.line, &entry.value);
+                self.list(path, keys, |settings| &mut settings.api.keys);
+            } else if entry.path == api::WEBHOOK_PATH {
+                let webhooks = api::webhooks(entry.line, &entry.value);
+                self.list(path, webhooks, |settings| &mut settings.webhooks);
             } else if let Some((list, field)) = of_list(&entry.path) {
                 self.problem(
                     place,
@@ -283,7 +307,8 @@ fn asks_for_tokens(preset: &RoomPreset) -> bool {
 
 /// A field of a list of tables that was written as one table.
 fn of_list(path: &str) -> Option<(&'static str, &str)> {
-    [auth::PATH, room::PATH].into_iter().find_map(|list| {
+    let lists = [auth::PATH, room::PATH, api::KEY_PATH, api::WEBHOOK_PATH];
+    lists.into_iter().find_map(|list| {
         let field = path.strip_prefix(list)?.strip_prefix('.')?;
         Some((list, field))
     })

@@ -25,6 +25,60 @@ pub struct Settings {
     pub auth: Auth,
     /// What rooms begin with; the first whose pattern fits holds.
     pub presets: Vec<RoomPreset>,
+    /// The interface for other programs.
+    pub api: Api,
+    /// Who is told what happens in rooms.
+    pub webhooks: Vec<Webhook>,
+    /// What is kept of it.
+    pub audit: Audit,
+}
+
+/// The interface for other programs; off without a key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Api {
+    /// The key of `api.secret` or `api.secret_file`; its name is `api`.
+    pub secret: Option<SecretSource>,
+    /// Further keys.
+    pub keys: Vec<ApiKey>,
+}
+
+/// A key of the interface for other programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// What the audit log calls it.
+    pub name: String,
+    /// The key.
+    pub source: SecretSource,
+}
+
+/// Who is told what happens in rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where it is posted to.
+    pub url: String,
+    /// What it is signed with.
+    pub secret: SecretSource,
+    /// Which events; `None` is the usual ones. Whether there are such events is for the reader of
+    /// this to say.
+    pub events: Option<Vec<String>>,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The secret itself.
+    Secret(Secret),
+    /// A file that holds it, for the reader of this to open.
+    File(PathBuf),
+}
+
+/// What is kept of what happens in rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// Whether there is an audit log at all.
+    pub enabled: bool,
+    /// Whether it has who was there, too.
+    pub attendance: bool,
 }
 
 /// Listeners and proxies.
@@ -303,6 +357,13 @@ impl Default for Settings {
                 keys: Vec::new(),
             },
             presets: Vec::new(),
+            api: Api::default(),
+            webhooks: Vec::new(),
+            audit: Audit {
+                enabled: true,
+                // Who was where is nobody's business unless somebody says so.
+                attendance: false,
+            },
         }
     }
 }

@@ -406,8 +406,8 @@ pub enum RoomReply {
     Rooms {
         /// Those asked for.
         rooms: Vec<RoomSummary>,
-        /// Whether there are more after the last.
-        more: bool,
+        /// There are more, after this one.
+        last: Option<RoomName>,
     },
     /// One room.
     Room {

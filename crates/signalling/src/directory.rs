@@ -221,8 +221,12 @@ impl Directory {
         self.tables().rooms.get(key).cloned()
     }
 
-    /// Rooms by name, those after one of them; and whether there are more.
-    pub(crate) fn page(&self, after: Option<&RoomName>, limit: usize) -> (Vec<RoomHandle>, bool) {
+    /// Rooms by name, those after one of them; and the last of those given, if there are more.
+    pub(crate) fn page(
+        &self,
+        after: Option<&RoomName>,
+        limit: usize,
+    ) -> (Vec<RoomHandle>, Option<RoomName>) {
         let tables = self.tables();
         let mut rooms: Vec<_> = tables
             .rooms
@@ -232,8 +236,10 @@ impl Directory {
             .collect();
         rooms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let more = rooms.len() > limit;
-        let page = rooms.into_iter().take(limit);
-        (page.map(|(_, handle)| handle.clone()).collect(), more)
+        rooms.truncate(limit);
+        let last = rooms.last().map(|(name, _)| name.clone());
+        let handles = rooms.into_iter().map(|(_, handle)| handle.clone());
+        (handles.collect(), last.filter(|_| more))
     }
 
     /// The meeting that a breakout room belongs to.

@@ -79,7 +79,7 @@ async fn answer(shared: &Arc<Shared>, request: RoomRequest) -> RoomReply {
     let (room, question) = match request {
         RoomRequest::List { after, limit } => {
             let limit = limit.clamp(1, MAX_LISTED);
-            let (handles, more) = shared.directory.page(after.as_ref(), limit);
+            let (handles, last) = shared.directory.page(after.as_ref(), limit);
             let asked = handles.iter().map(|handle| ask(handle, Ask::Summary));
             let rooms = join_all(asked).await.into_iter().filter_map(|r| match r {
                 RoomReply::Room { room, .. } => Some(room),
@@ -87,7 +87,7 @@ async fn answer(shared: &Arc<Shared>, request: RoomRequest) -> RoomReply {
                 _ => None,
             });
             let rooms = rooms.collect();
-            return RoomReply::Rooms { rooms, more };
+            return RoomReply::Rooms { rooms, last };
         }
         RoomRequest::Show { room } => (room, Ask::Details),
         RoomRequest::End { room, reason, by } => (room, Ask::End { reason, by }),

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running `althing serve` on loopback; ended when dropped.
 pub(crate) struct Program {
     child: Child,
-    data: TempDir,
+    data: Arc<TempDir>,
     pub(crate) url: Url,
     pub(crate) admin: SocketAddr,
     pub(crate) media: SocketAddr,
@@ -25,7 +26,11 @@ impl Program {
     }
 
     pub(crate) fn start_with(flags: &[&str]) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), flags)
+    }
+
+    /// In a data directory that may have been another's before.
+    pub(crate) fn start_in(data: Arc<TempDir>, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_althing"))
             .args(["serve", "--data"])
             .arg(data.path())
@@ -76,6 +81,11 @@ impl Program {
             admin: admin.socket_addrs(|| None).unwrap()[0],
             media: after("Media, UDP").parse().unwrap(),
         }
+    }
+
+    /// Its data directory, which outlives it for as long as somebody holds this.
+    pub(crate) fn data(&self) -> Arc<TempDir> {
+        Arc::clone(&self.data)
     }
 
     pub(crate) fn pid(&self) -> u32 {
