@@ -376,7 +376,7 @@ impl RoomTask {
 
     /// Who has been away for half a minute, and whose media are gone as well, does not come back
     /// (its session alone would be waited for twice as long).
-    fn expire_silent(&mut self) {
+    fn expire_silent(&self) {
         let now = clock::now().monotonic;
         let sessions = &self.shared.sessions;
         for session in &self.silent {

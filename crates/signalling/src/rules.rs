@@ -84,9 +84,9 @@ impl Settings {
 
 fn lay_over(rule: &mut RoomRule, plan: RoomPlan, now: u64) {
     let preset = &mut rule.preset;
-    preset.password = plan.password.or(preset.password.take());
+    preset.password = plan.password.or_else(|| preset.password.take());
     preset.lobby = plan.lobby.unwrap_or(preset.lobby);
-    preset.subject = plan.subject.or(preset.subject.take());
+    preset.subject = plan.subject.or_else(|| preset.subject.take());
     let muted = &mut preset.start_muted;
     muted.audio = plan.start_muted_audio.unwrap_or(muted.audio);
     muted.video = plan.start_muted_video.unwrap_or(muted.video);
