@@ -9,7 +9,8 @@ use crate::preset::Preset;
 use crate::room::{Network, Room};
 use crate::{Input, Meeting, Moderators, Output, Place, RoomNames, Sender, Settings};
 use althing_model::{
-    EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Secret, SeededEntropy, SessionId, TokenStanding,
+    EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Secret, SeededEntropy, SessionId,
+    TokenStanding,
 };
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use model::{Deed, Model};
@@ -385,7 +386,10 @@ impl World {
 
     fn restart(&mut self) {
         let shown = format!("{:?}", self.meeting);
-        assert!(!shown.contains(&format!("{PASSWORD:?}")), "a password is shown");
+        assert!(
+            !shown.contains(&format!("{PASSWORD:?}")),
+            "a password is shown"
+        );
         let text = serde_json::to_string(&self.meeting.snapshot(self.now)).expect("plain data");
         let snapshot = serde_json::from_str(&text).expect("what was written can be read");
         self.meeting = Meeting::restore(snapshot, self.now).expect("its own version");

@@ -246,6 +246,12 @@ impl Model {
 
     /// Everything has been said that the input led to.
     pub(super) fn finish(&mut self, ended: bool) {
+        // Whoever moderates in one session and was removed in another gets its standing back.
+        let granted = std::mem::take(&mut self.cause.granted);
+        let granted = granted.iter().filter_map(|jid| person_of_jid(jid));
+        let present: BTreeSet<u8> = self.inside.keys().map(person).collect();
+        self.owners
+            .extend(granted.filter(|who| present.contains(who)));
         let mut let_in = std::mem::take(&mut self.cause.let_in);
         if self.cause.says_password && self.door.locked {
             // A member from now on, also if its nickname was taken.
@@ -367,7 +373,8 @@ impl Model {
                 assert_eq!(actor, person_of_nick(id.as_str()));
             }
             RoomEvent::LobbyAdmitted { id, .. } => {
-                let let_in = person_of_nick(id.as_str()).is_some_and(|p| self.cause.let_in.contains(&p));
+                let let_in =
+                    person_of_nick(id.as_str()).is_some_and(|p| self.cause.let_in.contains(&p));
                 assert!(self.cause.by_moderator && let_in, "let in by no moderator");
             }
             RoomEvent::LobbyDenied { .. } => {
