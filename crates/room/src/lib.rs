@@ -52,8 +52,8 @@ pub mod fuzzing;
 mod tests;
 
 pub use address::{FOCUS, RoomNames};
-pub use common::Moderators;
 pub use command::{Command, OccupantView};
+pub use common::Moderators;
 pub use event::{Actor, Caps, Deed, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
 pub use meeting::{Action, Component, Error, Input, Meeting, Outcome, Output, Place, Snapshot};
 pub use metadata::StartMuted;

@@ -2,8 +2,8 @@
 
 use crate::address::FOCUS;
 use crate::common::Turn;
-use crate::history::{NameSource, Said};
 use crate::event::Deed;
+use crate::history::{NameSource, Said};
 use crate::meeting::Action;
 use crate::occupant::Occupant;
 use crate::room::{Room, Sender};

@@ -300,7 +300,9 @@ impl Room {
     ) -> Result<Change, &'static str> {
         let occupant = self.occupants.get(by).ok_or("not in the room")?;
         let creates = matches!(command, Command::New { .. });
-        if occupant.is_visitor() || (creates && !occupant.is_allowed_unless(restricted, "create-polls")) {
+        if occupant.is_visitor()
+            || (creates && !occupant.is_allowed_unless(restricted, "create-polls"))
+        {
             self.deny(Action::Poll);
             return Err("polls are made by moderators here");
         }
