@@ -56,7 +56,10 @@ fn webhook(configured: &althing_config::Webhook) -> Result<Webhook> {
     let usual = || USUAL_EVENTS.iter().map(|&event| event.to_owned()).collect();
     let events: Vec<String> = configured.events.clone().unwrap_or_else(usual);
     if let Some(unknown) = events.iter().find(|e| !EVENTS.contains(&e.as_str())) {
-        bail!("there is no event {unknown:?}; there are {}", EVENTS.join(", "));
+        bail!(
+            "there is no event {unknown:?}; there are {}",
+            EVENTS.join(", ")
+        );
     }
     Ok(Webhook {
         url: configured.url.clone(),
@@ -97,7 +100,9 @@ impl Storage for Kept {
     }
 
     fn put_plan(&self, key: &str, plan: &[u8]) -> io::Result<()> {
-        self.database.put(Table::PlannedRooms, key, plan).map_err(io)
+        self.database
+            .put(Table::PlannedRooms, key, plan)
+            .map_err(io)
     }
 
     fn remove_plan(&self, key: &str) -> io::Result<()> {
@@ -106,7 +111,9 @@ impl Storage for Kept {
     }
 
     fn audit_file(&self, month: &str) -> io::Result<File> {
-        self.data.append(&format!("audit/{month}.jsonl")).map_err(io)
+        self.data
+            .append(&format!("audit/{month}.jsonl"))
+            .map_err(io)
     }
 }
 
@@ -151,8 +158,14 @@ mod tests {
             ))
         };
         assert_eq!(hook("").unwrap().webhooks[0].events, USUAL_EVENTS);
-        assert_eq!(hook("events = [\"kicked\"]\n").unwrap().webhooks[0].events, ["kicked"]);
+        assert_eq!(
+            hook("events = [\"kicked\"]\n").unwrap().webhooks[0].events,
+            ["kicked"]
+        );
         let error = format!("{:#}", hook("events = [\"kikced\"]\n").unwrap_err());
-        assert!(error.contains("kikced") && error.contains("kicked"), "{error}");
+        assert!(
+            error.contains("kikced") && error.contains("kicked"),
+            "{error}"
+        );
     }
 }

@@ -184,11 +184,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
     )?;
     let mut door = signalling_settings(settings, node)?;
     door.plans = Arc::new(Planned(api.plans()));
-    let signalling = Signalling::start(
-        door,
-        Arc::clone(&bus),
-        &mut registry,
-    )?;
+    let signalling = Signalling::start(door, Arc::clone(&bus), &mut registry)?;
     let metrics = Metrics::register(&mut registry);
     let http = Http::start(
         althing_http::Settings {
