@@ -2,6 +2,7 @@
 
 mod breakouts;
 mod chat;
+mod deeds;
 mod end;
 mod lobby;
 mod moderation;
