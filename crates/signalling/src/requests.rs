@@ -138,3 +138,6 @@ const fn medium(media: RoomMedium) -> Medium {
         RoomMedium::Desktop => Medium::Desktop,
     }
 }
+
+#[cfg(test)]
+mod tests;
