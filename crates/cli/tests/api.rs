@@ -16,6 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KEY: &str = "0123456789abcdef-ops";
@@ -422,7 +423,7 @@ async fn webhooks_are_signed_and_come_again_in_order() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let received = Arc::<Mutex<Vec<Received>>>::default();
-    let receiver = tokio::task::spawn(receive(listener, Arc::clone(&received)));
+    let receiver = TaskTracker::new().spawn(receive(listener, Arc::clone(&received)));
     let (_folder, config) = configured(&format!(
         "[[webhook]]\nurl = \"http://{address}/hook/\"\nsecret = \"{HOOK}\"\n"
     ));

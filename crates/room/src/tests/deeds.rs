@@ -64,7 +64,7 @@ fn each_deed_of_a_moderator_is_told_with_who_did_it_to_whom() {
         ),
         (
             admin.replace("ITEM", &format!(r#"<item nick="{whom}" role="none"><reason>go</reason></item>"#)),
-            Deed::Kicked { id: whom.clone(), reason: Some("go".into()) },
+            Deed::Kicked { id: whom, reason: Some("go".into()) },
         ),
         (
             r#"<message to="endconference.meet.jitsi"><end_conference/></message>"#.to_owned(),
