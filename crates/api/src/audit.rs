@@ -37,6 +37,25 @@ pub(crate) struct Sender {
     metrics: Metrics,
 }
 
+/// Where lines go for as long as somebody else keeps the queue open: requests are answered until the
+/// end, and must not hold it up.
+#[derive(Debug)]
+pub(crate) struct WeakSender {
+    lines: mpsc::WeakSender<Line>,
+    lost: Arc<AtomicU64>,
+    metrics: Metrics,
+}
+
+impl WeakSender {
+    pub(crate) fn sender(&self) -> Option<Sender> {
+        Some(Sender {
+            lines: self.lines.upgrade()?,
+            lost: Arc::clone(&self.lost),
+            metrics: self.metrics.clone(),
+        })
+    }
+}
+
 /// A queue of lines, and its end.
 pub(crate) fn queue(metrics: &Metrics) -> (Sender, mpsc::Receiver<Line>) {
     let (lines, receiver) = mpsc::channel(QUEUE);
@@ -49,6 +68,14 @@ pub(crate) fn queue(metrics: &Metrics) -> (Sender, mpsc::Receiver<Line>) {
 }
 
 impl Sender {
+    pub(crate) fn downgrade(&self) -> WeakSender {
+        WeakSender {
+            lines: self.lines.downgrade(),
+            lost: Arc::clone(&self.lost),
+            metrics: self.metrics.clone(),
+        }
+    }
+
     /// Something is to be written down. Waits for nobody: what finds the queue full is counted, and
     /// the log says so as soon as there is room.
     pub(crate) fn line(&self, at_millis: u64, what: &Map<String, Value>) {

@@ -152,8 +152,9 @@ impl Api {
             tasks.spawn_blocking(move || journal.run(lines));
             sender
         });
+        let weak = audit.as_ref().map(audit::Sender::downgrade);
         let feed = feed::Feed {
-            audit: audit.clone(),
+            audit,
             attendance: settings.audit == Audit::Attendance,
             hooks: hooks
                 .into_iter()
@@ -169,7 +170,7 @@ impl Api {
                 keys: settings.keys,
                 bus,
                 plans: plans.clone(),
-                audit,
+                audit: weak,
                 stop: stop.clone(),
                 metrics,
             })
@@ -210,3 +211,6 @@ impl Api {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Vec<Key>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) plans: Plans,
-    pub(crate) audit: Option<audit::Sender>,
+    pub(crate) audit: Option<audit::WeakSender>,
     pub(crate) stop: CancellationToken,
     pub(crate) metrics: Metrics,
 }
@@ -213,7 +213,8 @@ impl Shared {
 
     /// Writes down what a key did that is no room's business.
     fn note(&self, event: &str, room: &RoomName, caller: &Caller) {
-        let Some(audit) = &self.audit else { return };
+        let audit = self.audit.as_ref().and_then(audit::WeakSender::sender);
+        let Some(audit) = audit else { return };
         let now = clock::now_millis();
         let line = json!({
             "at": clock::written(now),

@@ -5,6 +5,8 @@ mod program;
 
 use althing_client::Client;
 use aws_lc_rs::hmac;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use program::{Program, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -369,6 +371,26 @@ async fn a_plan_survives_a_kill_and_without_a_key_there_is_no_interface() {
     let program = Program::start_in(data, &[]);
     let answer = asker.client.get(format!("{}api/v1/rooms", program.url));
     assert_eq!(answer.send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_end_of_the_program_ends_is_written_down_too() {
+    let (_folder, config) = configured("[audit]\nattendance = true\n");
+    let mut program = Program::start_with(&["--config", &config]);
+    let data = program.data();
+    let ada = Client::join(program.client("standup", "Ada"))
+        .await
+        .unwrap();
+    let pid = Pid::from_raw(i32::try_from(program.pid()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    until("it ends", LIMIT, || program.has_ended()).await;
+    let lines = audit(data.path());
+    assert_eq!(
+        events(&lines),
+        ["room_started", "joined", "left", "room_ended"]
+    );
+    assert_eq!(lines[2]["who"]["name"], "Ada");
+    drop(ada);
 }
 
 /// One request as a receiver saw it.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::Input;
-use althing_model::MediaKinds;
-use althing_room::{Action, RoomEvent};
+use althing_model::{EndpointId, MediaKinds};
+use althing_room::{Action, Medium, RoomEvent};
 
 /// A moderator, a participant, a visitor, and nothing heard yet.
 fn world() -> World {
@@ -131,6 +131,22 @@ fn who_is_muted_is_told_by_whom_and_nothing_is_remembered() {
     let mut after = serde_json::to_value(world.focus.snapshot(world.now)).unwrap();
     after["focus"]["next_iq"] = before["focus"]["next_iq"].clone();
     assert_eq!(after, before);
+}
+
+#[test]
+fn whoever_runs_the_server_mutes_as_the_focus_does() {
+    let mut world = world();
+    let mute = |id: &str| Input::Mute {
+        by: "ops".into(),
+        id: EndpointId::new(id).unwrap(),
+        medium: Medium::Audio,
+    };
+    world.input(mute("nobody"));
+    world.input(mute("p"));
+    let request = world.inbox("p").remove(0);
+    let order = request.child("mute", ns::JITMEET_AUDIO).unwrap();
+    assert_eq!(order.attr("actor"), Some("r@muc.meet.jitsi/focus"));
+    assert_eq!(order.attr("jid"), Some("r@muc.meet.jitsi/p"));
 }
 
 #[test]
