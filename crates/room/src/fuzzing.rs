@@ -1,6 +1,6 @@
 //! A whole meeting driven by arbitrary operations, for the fuzz target and for property tests:
 //! people of every standing join, leave, moderate, knock and move while the clock goes on and
-//! snapshots are taken. What comes of each is checked against [`model`], which knows only what goes
+//! snapshots are taken. What comes of each is checked against the model in `fuzzing/model.rs`, which knows only what goes
 //! in and out, and against the meeting's own state.
 
 mod model;
