@@ -25,6 +25,7 @@ mod component;
 mod destroy;
 mod end;
 mod event;
+mod exchange;
 mod gate;
 mod history;
 mod iq;
