@@ -18,9 +18,10 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tracing::Instrument;
 
-/// What each socket reads and writes at once, in bytes. The library's own 128 KiB are held for as
-/// long as a session lasts: 2.5 GB for 20,000 of them.
-const SOCKET_BUFFER: usize = 4 * 1024;
+/// What each socket reads at once, and how much gathers before it is written, in bytes. The library
+/// holds twice as much for as long as a session lasts; its own 128 KiB would be 2.5 GB for 10,000.
+const READ_BUFFER: usize = 1024;
+const WRITE_BUFFER: usize = 2 * 1024;
 /// The longest body of a conference request, in bytes.
 const MAX_REQUEST: usize = 64 * 1024;
 
@@ -83,8 +84,8 @@ async fn websocket(
     upgrade
         .max_message_size(max)
         .max_frame_size(max)
-        .read_buffer_size(SOCKET_BUFFER)
-        .write_buffer_size(SOCKET_BUFFER)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
         .on_upgrade(move |socket| {
             let connection = Connection::websocket(socket, visit, held);
             let session = handshake::run(shared, info, hello, connection);

@@ -195,13 +195,13 @@ impl Handshake {
             return Some(connection);
         };
         let (refused, back) = oneshot::channel();
-        let claim = Claim {
+        let claim = Box::new(Claim {
             connection,
             info: self.info.clone(),
             identity: self.identity.clone(),
             handled,
             refused,
-        };
+        });
         if let Err(unsent) = claims.try_send(claim) {
             return Some(unsent.into_inner().connection);
         }

@@ -104,7 +104,7 @@ pub(crate) struct Reader {
     jid: Jid,
     outbox: Outbox,
     managed: Managed,
-    claim: mpsc::Sender<Claim>,
+    claim: mpsc::Sender<Box<Claim>>,
     /// By what the client may go on with this session.
     resumption: Option<String>,
     rooms: HashMap<RoomName, RoomHandle>,
@@ -126,7 +126,7 @@ impl Reader {
         session: Session,
         outbox: Outbox,
         managed: Managed,
-        claim: mpsc::Sender<Claim>,
+        claim: mpsc::Sender<Box<Claim>>,
     ) -> Self {
         let rates = Rates::new(&shared.settings);
         Self {
@@ -151,7 +151,7 @@ impl Reader {
         &mut self,
         source: &mut Source,
         visit: &Visit,
-        claims: &mut mpsc::Receiver<Claim>,
+        claims: &mut mpsc::Receiver<Box<Claim>>,
         lost: &CancellationToken,
     ) -> End {
         let silence = source.silence();
@@ -170,7 +170,7 @@ impl Reader {
                     return End::Closed;
                 }
                 () = self.outbox.overflow.cancelled() => return End::GivenUp,
-                Some(claim) = claims.recv() => return End::Claimed(Box::new(claim)),
+                Some(claim) = claims.recv() => return End::Claimed(claim),
                 incoming = source.next() => incoming,
                 () = lost.cancelled() => Incoming::Ended(Ending::Lost),
                 () = silent => {

@@ -33,7 +33,7 @@ struct Entry {
     secret: Secret,
     node: String,
     identity: Option<Arc<Identity>>,
-    claims: mpsc::Sender<Claim>,
+    claims: mpsc::Sender<Box<Claim>>,
     ended: CancellationToken,
 }
 
@@ -54,7 +54,7 @@ impl Resumable {
         &self,
         node: String,
         identity: Option<Arc<Identity>>,
-        claims: mpsc::Sender<Claim>,
+        claims: mpsc::Sender<Box<Claim>>,
         ended: CancellationToken,
     ) -> String {
         let handle = OsEntropy.token(HANDLE);
@@ -109,7 +109,7 @@ impl Resumable {
         &self,
         id: &str,
         identity: Option<&Identity>,
-    ) -> Option<mpsc::Sender<Claim>> {
+    ) -> Option<mpsc::Sender<Box<Claim>>> {
         self.find(id, identity, |entry| entry.claims.clone())
     }
 

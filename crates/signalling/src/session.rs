@@ -70,13 +70,8 @@ pub(crate) async fn run(shared: Arc<Shared>, newcomer: Newcomer) {
     actor.reader.leave().await;
     // Whoever still wants to go on with it is told that it is not there.
     actor.claims.close();
-    while let Ok(Claim {
-        connection,
-        refused,
-        ..
-    }) = actor.claims.try_recv()
-    {
-        refused.send(connection).ok();
+    while let Ok(claim) = actor.claims.try_recv() {
+        claim.refused.send(claim.connection).ok();
     }
 }
 
@@ -86,7 +81,7 @@ struct Actor {
     outbox: Outbox,
     frames: Frames,
     managed: Managed,
-    claims: mpsc::Receiver<Claim>,
+    claims: mpsc::Receiver<Box<Claim>>,
 }
 
 impl Actor {
@@ -107,7 +102,7 @@ impl Actor {
         number: u64,
         connection: Connection,
         again: Vec<Arc<str>>,
-    ) -> Option<Claim> {
+    ) -> Option<Box<Claim>> {
         let Connection {
             mut source,
             sink,
@@ -137,7 +132,7 @@ impl Actor {
         };
         let (since, ending) = match end {
             End::GivenUp => return None,
-            End::Claimed(claim) => return Some(*claim),
+            End::Claimed(claim) => return Some(claim),
             End::Closed => {
                 // From here on nothing reaches the client from rooms; they are told at once.
                 self.shared.sessions.remove(number);
@@ -166,14 +161,14 @@ impl Actor {
     }
 
     /// Takes a connection, and what is to be said on it first.
-    async fn accept(&mut self, claim: Claim) -> Option<(Connection, Vec<Arc<str>>)> {
+    async fn accept(&mut self, claim: Box<Claim>) -> Option<(Connection, Vec<Arc<str>>)> {
         let Claim {
             mut connection,
             info,
             identity,
             handled,
             refused,
-        } = claim;
+        } = *claim;
         drop(refused);
         match self.managed.resume(handled) {
             Ok(kept) => {
@@ -213,10 +208,10 @@ impl Actor {
 async fn hibernate(
     shared: &Shared,
     outbox: &Outbox,
-    claims: &mut mpsc::Receiver<Claim>,
+    claims: &mut mpsc::Receiver<Box<Claim>>,
     since: Instant,
     ending: Ending,
-) -> Option<Claim> {
+) -> Option<Box<Claim>> {
     let patience = match ending {
         Ending::Leaving => LEAVING.min(shared.settings.resume_time),
         Ending::Lost => shared.settings.resume_time,
