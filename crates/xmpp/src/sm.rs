@@ -16,6 +16,8 @@ const ASK_AFTER: usize = 5;
 /// While one request is not answered, the next comes after so many more: a newcomer to a large room
 /// is sent a thousand presences at once, and gains nothing by two hundred requests.
 const ASK_AGAIN_AFTER: usize = 250;
+/// Space for so many is kept while none is waiting.
+const ROOM_KEPT: usize = 16;
 
 /// `<r/>`: asks the other side what it has.
 pub const REQUEST: &str = r#"<r xmlns="urn:xmpp:sm:3"/>"#;
@@ -110,6 +112,10 @@ impl<T> Unacknowledged<T> {
             })?;
         for (_, bytes) in self.kept.drain(..forgotten) {
             self.bytes = self.bytes.saturating_sub(bytes);
+        }
+        // A join into a large room keeps hundreds for a moment, a quiet session some.
+        if self.kept.is_empty() && self.kept.capacity() > ROOM_KEPT {
+            self.kept.shrink_to(ROOM_KEPT);
         }
         self.since_request = None;
         Ok(self.ask())
