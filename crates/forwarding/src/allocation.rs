@@ -3,10 +3,10 @@
 
 use crate::conference::Conference;
 use crate::endpoint::Endpoint;
+use crate::layers::LayerId;
 use crate::outlet::Outlet;
 use crate::settings::SlotMode;
 use crate::slots::{Fresh, POOL, Placing};
-use crate::source::Subscriber;
 use crate::timers::Timer;
 use althing_colibri::{Constraint, VideoConstraints};
 use althing_model::{MediaKind, SourceName};
@@ -378,23 +378,6 @@ impl Conference {
     }
 
     fn subscribe(&mut self, index: usize, source: usize) {
-        let endpoint = &mut self.endpoints[index];
-        let Some(&outlet) = endpoint.outlet_of.get(&source) else {
-            return;
-        };
-        let o = &mut endpoint.outlets[outlet];
-        if o.subscribed || !endpoint.connected {
-            return;
-        }
-        o.subscribed = true;
-        o.resume();
-        let now = self.now();
-        let s = &mut self.sources[source];
-        s.subscribers.push(Subscriber {
-            endpoint: index,
-            outlet,
-        });
-        s.silence
-            .somebody_new_listens(now + Duration::from_millis(200));
+        self.set_target(index, source, Some(LayerId::FIRST));
     }
 }

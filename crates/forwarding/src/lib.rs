@@ -28,6 +28,7 @@ mod hidden;
 mod history;
 mod ingress;
 mod keyframes;
+mod layers;
 mod media;
 mod membership;
 mod messages;

@@ -5,6 +5,7 @@ use crate::hidden::Hidden;
 use crate::history::History;
 use crate::ingress::Ingress;
 use crate::keyframes::Requests;
+use crate::layers::{self, Layer};
 use crate::missing::Missing;
 use crate::silence::Silence;
 use althing_model::{Encoding, MediaKind, SourceName, VideoType};
@@ -48,6 +49,7 @@ pub(crate) struct Source {
     /// Some receiver wants it and has no slot for it.
     pub(crate) unserved: bool,
     pub(crate) wants: Wants,
+    pub(crate) layers: Vec<Layer>,
     /// The owner was told this.
     pub(crate) told: Option<i32>,
 }
@@ -78,6 +80,7 @@ impl Source {
             spoke_at: None,
             unserved: false,
             wants: Wants::default(),
+            layers: Vec::new(),
             told: None,
         };
         source.set_encodings(description.encodings);
@@ -94,6 +97,7 @@ impl Source {
             .iter()
             .map(|e| Ingress::new(e.primary, clock_rate))
             .collect();
+        self.layers = layers::nominal(encodings.len());
         self.encodings = encodings;
         self.restart();
     }
