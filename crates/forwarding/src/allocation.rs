@@ -11,7 +11,7 @@ use crate::timers::Timer;
 use althing_colibri::{Constraint, VideoConstraints};
 use althing_model::{MediaKind, SourceName};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The height that holds for a client whose first message names no default.
 const FIRST_DEFAULT: i32 = 180;
@@ -257,97 +257,8 @@ impl Conference {
         });
     }
 
-    /// New microphones go to everybody without looking at the others again: a join in a large
-    /// conference would otherwise cost its square.
-    fn serve_new_audio(&mut self, now: Instant) {
-        let mut new = std::mem::take(&mut self.new_audio);
-        if new.is_empty() {
-            return;
-        }
-        for at in 0..self.order.len() {
-            let index = self.order[at];
-            // Others are about to be done whole.
-            if !self.endpoints[index].dirty_audio {
-                self.place_audio(index, &new, now);
-                self.announce(index, now);
-            }
-        }
-        new.clear();
-        self.new_audio = new;
-    }
-
-    fn allocate_audio(&mut self, index: usize, now: Instant) {
-        let endpoint = &mut self.endpoints[index];
-        for outlet in &mut endpoint.outlets {
-            let (MediaKind::Audio, true, Some(source)) =
-                (outlet.kind, outlet.subscribed, outlet.source)
-            else {
-                continue;
-            };
-            let wanted = endpoint.receives_audio
-                && endpoint.connected
-                && endpoint.audio.wants(outlet.name.as_str());
-            if !wanted {
-                outlet.subscribed = false;
-                self.sources[source].unsubscribe(index);
-            }
-        }
-        let all: Vec<usize> = self
-            .order
-            .iter()
-            .flat_map(|owner| &self.endpoints[*owner].sources)
-            .filter(|s| self.sources[**s].kind == MediaKind::Audio)
-            .copied()
-            .collect();
-        self.place_audio(index, &all, now);
-    }
-
-    /// Gives those of `sources` that the receiver wants a slot and lets their packets flow.
-    fn place_audio(&mut self, index: usize, sources: &[usize], now: Instant) {
-        let endpoint = &self.endpoints[index];
-        if !endpoint.receives_audio {
-            return;
-        }
-        // Who has a slot keeps it; of the others, those who spoke last come first.
-        let mut wanted: Vec<(Option<Instant>, usize)> = sources
-            .iter()
-            .map(|s| (&self.sources[*s], *s))
-            .filter(|(s, _)| s.owner != endpoint.key && endpoint.audio.wants(s.name.as_str()))
-            .map(|(s, i)| (s.spoke_at, i))
-            .collect();
-        wanted.sort_by_key(|(spoke_at, _)| std::cmp::Reverse(*spoke_at));
-        let origin = self.origin;
-        let age = move |at: Option<Instant>| {
-            at.map_or(0, |at| {
-                let since = at.saturating_duration_since(origin.unwrap_or(at));
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX) + 1
-            })
-        };
-        let mut unserved = Vec::new();
-        let (_, evicted) = self.placing(index, now, |endpoint, placing| {
-            let all = placing.sources;
-            for &(spoke_at, source) in &wanted {
-                let own = age(spoke_at);
-                // Only from somebody who has been quiet for a second more.
-                let quieter = |o: &Outlet| {
-                    let theirs = age(o.source.and_then(|s| all.get(s)?.spoke_at));
-                    (theirs + 1000 < own).then_some(theirs)
-                };
-                if !endpoint.place(source, placing, Some(&quieter)) {
-                    unserved.push(source);
-                }
-            }
-        });
-        for source in evicted.into_iter().chain(unserved) {
-            self.sources[source].unserved = true;
-        }
-        for (_, source) in wanted {
-            self.subscribe(index, source);
-        }
-    }
-
     /// Runs `place` with what it needs, and unsubscribes whoever lost a slot.
-    fn placing(
+    pub(crate) fn placing(
         &mut self,
         index: usize,
         now: Instant,
@@ -359,9 +270,11 @@ impl Conference {
             entropy,
             ssrcs,
             tick,
+            settings,
             ..
         } = self;
         let mut placing = Placing {
+            audio_slots: endpoints[index].audio_slots(settings.audio_slots),
             sources,
             fresh: Fresh { entropy, ssrcs },
             tick: *tick,

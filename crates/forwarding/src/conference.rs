@@ -2,6 +2,7 @@
 
 use crate::endpoint::{Channel, Endpoint};
 use crate::hash::Keyed;
+use crate::loudest::Ranking;
 use crate::settings::{
     ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output, PacketSink,
     Settings, SlotMode,
@@ -52,12 +53,18 @@ pub struct Conference {
     /// Former dominant speakers still here, the last first; the dominant one is not among them.
     pub(crate) recent: Vec<usize>,
     pub(crate) speeches: u64,
-    pub(crate) last_level: Option<Instant>,
+    pub(crate) last_audio: Option<Instant>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
     pub(crate) dirty: Vec<usize>,
     /// Audio sources that receivers have not been given yet.
     pub(crate) new_audio: Vec<usize>,
+    /// Who is among the loudest.
+    pub(crate) ranking: Ranking,
+    /// How many audio sources have ended.
+    pub(crate) freed_audio: u64,
+    /// The camera to be asked for a keyframe soon.
+    pub(crate) preemptive: Option<usize>,
     /// Sources whose wants may have changed.
     pub(crate) touched: Vec<usize>,
     pub(crate) retries: Vec<(Instant, usize)>,
@@ -81,6 +88,7 @@ impl Conference {
     #[must_use]
     pub fn new(settings: Settings, feedback: FeedbackSources, seed: u64) -> Self {
         let mut entropy = SeededEntropy::new(seed);
+        let ranking = Ranking::new(settings.loudest);
         let mut payloads = [None; 128];
         for (kind, list) in [
             (MediaKind::Audio, profile::AUDIO),
@@ -119,11 +127,14 @@ impl Conference {
             dominant: None,
             recent: Vec::new(),
             speeches: 0,
-            last_level: None,
+            last_audio: None,
             outputs: VecDeque::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
             new_audio: Vec::new(),
+            ranking,
+            freed_audio: 0,
+            preemptive: None,
             touched: Vec::new(),
             retries: Vec::new(),
             tick: 0,
@@ -202,9 +213,9 @@ impl Conference {
         } else if was_recent {
             self.tell_dominant();
         }
-        // Whoever was kept out by last-N, or by want of a slot, may now come in.
-        let serve = self.take_unserved();
-        self.mark_all_dirty(serve, true);
+        // Whoever was kept out by last-N may now come in; a voice without a slot looks for one
+        // with its next packet.
+        self.mark_all_dirty(false, true);
     }
 
     /// What the endpoint may send from now on.
@@ -331,7 +342,11 @@ impl Conference {
             self.send_reports(now, sink);
         }
         if self.timers.take(Timer::Speakers, now) {
+            self.ranking.sweep(now);
             self.find_dominant(now);
+        }
+        if self.timers.take(Timer::Preemptive, now) {
+            self.ask_early(now, sink);
         }
     }
 
@@ -379,6 +394,12 @@ impl Conference {
     #[must_use]
     pub fn dominant_speaker(&self) -> Option<&EndpointId> {
         Some(&self.endpoints[self.dominant?].id)
+    }
+
+    /// Whether so many are unmuted that only the loudest are forwarded.
+    #[must_use]
+    pub const fn forwards_loudest_only(&self) -> bool {
+        self.ranking.is_active()
     }
 
     /// Whether receivers or senders have something to be told.

@@ -4,7 +4,7 @@ use crate::allocation::Wishes;
 use crate::bucket::Bucket;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
 use crate::outlet::Outlet;
-use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, SlotMode};
+use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, SlotMode};
 use crate::slots::Ended;
 use crate::speakers::Speaker;
 use althing_colibri::AudioSubscription;
@@ -60,6 +60,7 @@ pub(crate) struct Endpoint {
     // As a receiver.
     pub(crate) wishes: Wishes,
     pub(crate) audio: AudioSubscription,
+    pub(crate) hearing: Hearing,
     /// Effective heights of the sources it wants, by source index.
     pub(crate) effective: Vec<(usize, i32)>,
     pub(crate) forwarded: Vec<SourceName>,
@@ -104,6 +105,7 @@ impl Endpoint {
             steering: Bucket::new(30, 100),
             wishes: Wishes::default(),
             audio: AudioSubscription::default(),
+            hearing: Hearing::Loudest,
             effective: Vec::new(),
             forwarded: Vec::new(),
             outlets: Vec::new(),

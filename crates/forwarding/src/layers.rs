@@ -3,7 +3,6 @@
 use crate::conference::Conference;
 use crate::source::{Source, Subscriber};
 use althing_model::MediaKind;
-use std::time::Duration;
 
 /// One layer of one source. The order is that of quality within the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,10 +96,6 @@ impl Conference {
             endpoint: receiver,
             outlet: index,
         });
-        let now = self.now();
-        self.sources[source]
-            .silence
-            .somebody_new_listens(now + Duration::from_millis(200));
     }
 
     /// A source's layers came, went or changed: whoever wants it chooses anew.

@@ -19,21 +19,27 @@
 //! receivers, other sources and other slots cost nothing.
 
 mod allocation;
+mod audience;
+mod audio;
 mod bucket;
 mod conference;
+mod dominance;
 mod endpoint;
 mod frame_ids;
 mod hash;
+mod hearing;
 mod hidden;
 mod history;
 mod ingress;
 mod keyframes;
 mod layers;
+mod loudest;
 mod media;
 mod membership;
 mod messages;
 mod missing;
 mod outlet;
+mod pauses;
 mod reports;
 mod settings;
 mod silence;
@@ -48,6 +54,6 @@ pub mod fuzzing;
 
 pub use conference::Conference;
 pub use settings::{
-    ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output, PacketSink,
-    Settings, SlotMode,
+    ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Hearing, Loudest, Output,
+    PacketSink, Settings, SlotMode,
 };

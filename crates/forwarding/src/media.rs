@@ -6,7 +6,6 @@ use crate::ingress::Arrival;
 use crate::keyframes::Requests;
 use crate::outlet::{Numbers, Verdict};
 use crate::settings::{EndpointKey, PacketSink};
-use crate::speakers;
 use crate::timers::Timer;
 use althing_model::profile::extension;
 use althing_model::{MediaKind, Ssrc};
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What of a sender's header extensions receivers see. Video orientation joins them once it is
 /// offered.
-const KEPT: &[u8] = &[extension::AUDIO_LEVEL, extension::DEPENDENCY_DESCRIPTOR];
+pub(crate) const KEPT: &[u8] = &[extension::AUDIO_LEVEL, extension::DEPENDENCY_DESCRIPTOR];
 
 /// How long arrivals wait to be reported together.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
@@ -23,12 +22,12 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A packet as its source sent it first, be it by retransmission.
-struct Original<'a> {
-    packet: RtpPacket<'a>,
-    payload: Payload,
+pub(crate) struct Original<'a> {
+    pub(crate) packet: RtpPacket<'a>,
+    pub(crate) payload: Payload,
     sequence: u16,
-    body: &'a [u8],
-    source: usize,
+    pub(crate) body: &'a [u8],
+    pub(crate) source: usize,
     recovered: bool,
 }
 
@@ -153,54 +152,30 @@ impl Conference {
             // What was refused is not missing.
             previous = None;
         }
+        if source.kind == MediaKind::Audio {
+            self.forward_audio(index, original, number, now, sink);
+            return;
+        }
         let descriptor = packet.extension(extension::DEPENDENCY_DESCRIPTOR);
         let is_padding = original.body.is_empty();
         let starts = !is_padding && is_keyframe(original.payload.codec, original.body, descriptor);
-        match source.kind {
-            MediaKind::Video => {
-                match previous {
-                    Some(previous) => source.missing.advanced(previous, number, now),
-                    None => source.missing.filled(number),
-                }
-                if starts {
-                    source.missing.purge_before(number);
-                }
-                if !source.missing.is_empty() {
-                    if !source.listed_missing {
-                        source.listed_missing = true;
-                        self.missing.push(original.source);
-                    }
-                    if previous.is_some_and(|p| number > p + 1) {
-                        self.ask_owner(original.source, now, sink);
-                    }
-                }
+        match previous {
+            Some(previous) => source.missing.advanced(previous, number, now),
+            None => source.missing.filled(number),
+        }
+        if starts {
+            source.missing.purge_before(number);
+        }
+        if !source.missing.is_empty() {
+            if !source.listed_missing {
+                source.listed_missing = true;
+                self.missing.push(original.source);
             }
-            MediaKind::Audio => self.listen(index, original, now),
+            if previous.is_some_and(|p| number > p + 1) {
+                self.ask_owner(original.source, now, sink);
+            }
         }
         self.fan_out(original, number, starts, now, sink);
-    }
-
-    /// Follows the level of an audio packet.
-    fn listen(&mut self, index: usize, original: &Original<'_>, now: Instant) {
-        let Some(&[level, ..]) = original.packet.extension(extension::AUDIO_LEVEL) else {
-            return;
-        };
-        let level = 127 - (level & 0x7f);
-        self.heard(index, level, now);
-        if level < speakers::LOUD {
-            return;
-        }
-        let source = &mut self.sources[original.source];
-        let again = source
-            .spoke_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
-        if again {
-            source.spoke_at = Some(now);
-            // Somebody has no slot for a voice that is being heard.
-            if std::mem::take(&mut source.unserved) {
-                self.mark_all_dirty(true, false);
-            }
-        }
     }
 
     /// Rewrites the header for each subscriber; the payload is shared.
@@ -213,17 +188,8 @@ impl Conference {
         sink: &mut impl PacketSink,
     ) {
         let source = &mut self.sources[original.source];
-        let level = original
-            .packet
-            .extension(extension::AUDIO_LEVEL)
-            .and_then(|v| v.first())
-            .map(|l| l & 0x7f);
-        let hide = match source.kind {
+        if original.body.is_empty() {
             // Padding alone, sent to probe the path.
-            MediaKind::Video => original.body.is_empty(),
-            MediaKind::Audio => !source.silence.forwards(level, now),
-        };
-        if hide {
             source.hidden.hide(number);
             self.counters.hidden += 1;
             return;
@@ -244,11 +210,9 @@ impl Conference {
         };
         let mut header = HeaderTemplate::new(&original.packet, rules);
         header.set_payload_type(original.payload.number);
-        if source.kind == MediaKind::Video {
-            source
-                .history
-                .push(number, header.bytes(), original.body, now);
-        }
+        source
+            .history
+            .push(number, header.bytes(), original.body, now);
         let ids = FrameIds::of(
             original.payload.codec,
             original.body,
@@ -305,9 +269,7 @@ impl Conference {
                 Verdict::Drop => {}
             }
         }
-        if source.kind == MediaKind::Video
-            && (asks && source.requests.request(now) || source.requests.due(now))
-        {
+        if asks && source.requests.request(now) || source.requests.due(now) {
             self.ask_keyframe(original.source, sink);
         }
     }

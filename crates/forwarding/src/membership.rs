@@ -29,12 +29,10 @@ impl Conference {
                 self.counters.sources_refused += 1;
             }
         }
-        let (mut video, mut freed_audio) = (false, false);
+        let mut video = false;
         for old in endpoint.sources.clone() {
             if !list.iter().any(|s| s.name == self.sources[old].name) {
-                let is_video = self.sources[old].kind == MediaKind::Video;
-                video |= is_video;
-                freed_audio |= !is_video;
+                video |= self.sources[old].kind == MediaKind::Video;
                 self.remove_source(old);
             }
         }
@@ -76,15 +74,7 @@ impl Conference {
                 MediaKind::Video => video = true,
             }
         }
-        let serve = freed_audio && self.take_unserved();
-        self.mark_all_dirty(serve, video);
-    }
-
-    /// Whether a freed slot may serve somebody's voice. Whoever stays unserved is marked again.
-    pub(crate) fn take_unserved(&mut self) -> bool {
-        self.sources
-            .iter_mut()
-            .fold(false, |any, (_, s)| std::mem::take(&mut s.unserved) || any)
+        self.mark_all_dirty(false, video);
     }
 
     fn add_source(&mut self, index: usize, description: SourceDescription) -> usize {
@@ -155,6 +145,14 @@ impl Conference {
         self.reporting.retain(|(i, _)| *i != source);
         self.touched.retain(|i| *i != source);
         self.new_audio.retain(|i| *i != source);
+        self.ranking.forget(source);
+        if s.kind == MediaKind::Audio {
+            // Whose voice found no slot may look again.
+            self.freed_audio += 1;
+        }
+        if self.preemptive == Some(source) {
+            self.preemptive = None;
+        }
         if let Some(owner) = self.endpoints.get_mut(s.owner.index()) {
             owner.sources.retain(|i| *i != source);
         }

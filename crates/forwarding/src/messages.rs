@@ -1,9 +1,7 @@
-//! What clients say on the bridge channel, and who speaks.
+//! What clients say on the bridge channel.
 
 use crate::conference::Conference;
 use crate::settings::EndpointKey;
-use crate::speakers;
-use crate::timers::Timer;
 use althing_colibri::{BridgeMessage, ClientMessage, EndpointMessage, EndpointStats};
 use althing_model::{SourceName, VideoType};
 use std::time::Instant;
@@ -119,62 +117,5 @@ impl Conference {
             };
             i != index && (everybody || looks())
         });
-    }
-
-    /// An audio packet of the endpoint had this level, 0 (silent) to 127.
-    pub(crate) fn heard(&mut self, index: usize, level: u8, now: Instant) {
-        self.endpoints[index].speaker.heard(level, now);
-        self.last_level = Some(now);
-        if !self.timers.is_armed(Timer::Speakers) {
-            self.timers.arm(Timer::Speakers, now + speakers::INTERVAL);
-        }
-    }
-
-    pub(crate) fn find_dominant(&mut self, now: Instant) {
-        let levels_come = self
-            .last_level
-            .is_some_and(|at| now.saturating_duration_since(at) < speakers::IDLE);
-        if levels_come {
-            self.timers.arm(Timer::Speakers, now + speakers::INTERVAL);
-        }
-        let candidates = self
-            .endpoints
-            .iter_mut()
-            .filter(|(_, e)| !e.is_visitor())
-            .map(|(i, e)| (i, &mut e.speaker));
-        let winner = speakers::decide(self.dominant, candidates, now);
-        if winner.is_none() || winner == self.dominant {
-            return;
-        }
-        let before = std::mem::replace(&mut self.dominant, winner);
-        self.recent.retain(|i| Some(*i) != winner);
-        if let Some(before) = before {
-            self.recent.insert(0, before);
-            self.recent.truncate(speakers::RECENT);
-        }
-        if let Some(index) = winner {
-            self.speeches += 1;
-            self.endpoints[index].spoke = self.speeches;
-            self.order.retain(|i| *i != index);
-            self.order.insert(0, index);
-        }
-        self.counters.dominant_speaker_changes += 1;
-        self.tell_dominant();
-        self.mark_all_dirty(false, true);
-    }
-
-    pub(crate) fn dominant_message(&self) -> Option<BridgeMessage> {
-        let id = |i: usize| self.endpoints[i].id.clone();
-        Some(BridgeMessage::DominantSpeakerEndpointChangeEvent {
-            dominant_speaker: id(self.dominant?),
-            previous_speakers: self.recent.iter().map(|i| id(*i)).collect(),
-            silence: false,
-        })
-    }
-
-    pub(crate) fn tell_dominant(&mut self) {
-        if let Some(message) = self.dominant_message() {
-            self.broadcast(&message, |_, _| true);
-        }
     }
 }

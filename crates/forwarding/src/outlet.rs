@@ -4,6 +4,7 @@
 //! making, timestamps that never go back. An outlet outlives its mappings, and its numbers go on:
 //! the pair of SSRC and sequence number is a nonce of the encryption below.
 
+use crate::audience::Class;
 use crate::frame_ids::{FrameIds, FrameShift};
 use crate::keyframes::Requester;
 use althing_model::{MediaKind, SourceName, Ssrc};
@@ -65,6 +66,8 @@ pub(crate) struct Outlet {
     pub(crate) changed: bool,
     pub(crate) created: Instant,
     pub(crate) touched: u64,
+    /// By which numbers audio comes here.
+    pub(crate) class: Class,
     pub(crate) gate: Gate,
     pub(crate) requester: Requester,
     epoch: u32,
@@ -117,6 +120,7 @@ impl Outlet {
             changed: false,
             created: now,
             touched: 0,
+            class: Class::Fresh,
             gate: Gate::Unannounced,
             requester: Requester::NEW,
             epoch: 0,
@@ -309,6 +313,12 @@ impl Outlet {
                 Gate::Held(now + hold)
             };
         }
+    }
+
+    /// The source's packets come by other numbers from now on: by `shift` less, and from `next` on.
+    pub(crate) const fn renumber(&mut self, shift: u64, next: u64) {
+        self.sequence_offset = self.sequence_offset.wrapping_add(shift);
+        self.first = next;
     }
 
     /// Packets resume after a pause: as with a new mapping, but the receiver knows it.

@@ -82,7 +82,8 @@ impl Conference {
         if route.encoding != 0 {
             return;
         }
-        for subscriber in &source.subscribers {
+        let listeners = source.audience.listeners(now);
+        for subscriber in source.subscribers.iter().chain(listeners) {
             let receiver = &mut self.endpoints[subscriber.endpoint];
             let outlet = &mut receiver.outlets[subscriber.outlet];
             if !outlet.carries(source.epoch) {

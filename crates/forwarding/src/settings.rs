@@ -27,6 +27,11 @@ pub struct Settings {
     pub slot_hold: Duration,
     /// In conferences with more endpoints than this, `EndpointStats` reach only those who look.
     pub stats_filter_threshold: usize,
+    /// When only the loudest are forwarded; nothing for never.
+    pub loudest: Option<Loudest>,
+    /// How many audio slots a receiver with rewriting has, at most 50: more than can be heard at
+    /// once, so that a voice finds one that has long been quiet.
+    pub audio_slots: usize,
     /// Sources beyond this are not taken from one endpoint.
     pub max_sources_per_endpoint: usize,
 }
@@ -38,9 +43,39 @@ impl Default for Settings {
             last_n: None,
             slot_hold: Duration::from_millis(400),
             stats_filter_threshold: 20,
+            loudest: Some(Loudest::default()),
+            audio_slots: 20,
             max_sources_per_endpoint: 20,
         }
     }
+}
+
+/// In large conferences receivers are sent the loudest sources only (protocol 5 §7.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loudest {
+    /// While more sources than this are unmuted.
+    pub above: usize,
+    /// This many sources, and the dominant speaker. For moments more may be heard: who has just
+    /// been outdone, and who has just begun to speak.
+    pub count: usize,
+}
+
+impl Default for Loudest {
+    fn default() -> Self {
+        Self {
+            above: 10,
+            count: 3,
+        }
+    }
+}
+
+/// Which sources an endpoint hears where only the loudest are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// The loudest, the dominant speaker, and what it asks for by name.
+    Loudest,
+    /// Every source: whoever records or transcribes.
+    All,
 }
 
 /// Names an endpoint of one conference. A key of a removed endpoint names nobody; calls with it do
@@ -120,6 +155,8 @@ pub struct ConferenceCounters {
     pub other_encoding: u64,
     /// Padding and silence, hidden from receivers.
     pub hidden: u64,
+    /// Audio packets of sources that were not among the loudest.
+    pub unranked: u64,
     /// Keyframe requests sent to senders.
     pub keyframe_requests: u64,
     /// Sequence numbers asked of senders again.
@@ -130,6 +167,10 @@ pub struct ConferenceCounters {
     pub sources_refused: u64,
     /// Changes of the dominant speaker.
     pub dominant_speaker_changes: u64,
+    /// Keyframes asked of a new dominant speaker before receivers asked.
+    pub preemptive_keyframes: u64,
+    /// Those not asked for, since nobody has a camera on stage.
+    pub preemptive_keyframes_suppressed: u64,
 }
 
 /// Sums over the life of an endpoint.

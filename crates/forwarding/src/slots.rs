@@ -40,6 +40,8 @@ pub(crate) struct Placing<'a> {
     /// Grows with every placing, to tell what was wanted last.
     pub(crate) tick: u64,
     pub(crate) now: Instant,
+    /// How many audio slots the receiver may have.
+    pub(crate) audio_slots: usize,
     /// Sources that lost their slot.
     pub(crate) evicted: Vec<usize>,
     /// When to try again for the sources that got none.
@@ -165,7 +167,11 @@ impl Endpoint {
         if free.is_some() {
             return free;
         }
-        if count < POOL {
+        let pool = match kind {
+            MediaKind::Audio => placing.audio_slots,
+            MediaKind::Video => POOL,
+        };
+        if count < pool {
             let (ssrc, start) = (placing.fresh.ssrc(), placing.fresh.start());
             let rtx = (*kind == MediaKind::Video).then(|| placing.fresh.ssrc());
             return Some(self.add_outlet(Outlet::new(

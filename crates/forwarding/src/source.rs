@@ -1,6 +1,7 @@
 //! One source of the conference and who receives it.
 
 use crate::EndpointKey;
+use crate::audience::Audience;
 use crate::hidden::Hidden;
 use crate::history::History;
 use crate::ingress::Ingress;
@@ -10,7 +11,6 @@ use crate::missing::Missing;
 use crate::silence::Silence;
 use althing_model::{Encoding, MediaKind, SourceName, VideoType};
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// A receiver that gets the source's packets now, and the outlet they go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +44,8 @@ pub(crate) struct Source {
     pub(crate) history: History,
     pub(crate) requests: Requests,
     pub(crate) silence: Silence,
-    /// When it was last loud enough to be speech.
-    pub(crate) spoke_at: Option<Instant>,
-    /// Some receiver wants it and has no slot for it.
-    pub(crate) unserved: bool,
+    /// Who hears it, if it is a microphone.
+    pub(crate) audience: Audience,
     pub(crate) wants: Wants,
     pub(crate) layers: Vec<Layer>,
     /// The owner was told this.
@@ -77,8 +75,7 @@ impl Source {
             history: History::default(),
             requests: Requests::default(),
             silence: Silence::default(),
-            spoke_at: None,
-            unserved: false,
+            audience: Audience::default(),
             wants: Wants::default(),
             layers: Vec::new(),
             told: None,
@@ -109,10 +106,12 @@ impl Source {
         self.missing.clear();
         self.history.clear();
         self.interrupted = false;
+        self.audience.restart();
     }
 
     pub(crate) fn unsubscribe(&mut self, endpoint: usize) {
         self.subscribers.retain(|s| s.endpoint != endpoint);
+        self.audience.unsubscribe(endpoint);
     }
 }
 

@@ -2,11 +2,12 @@
 //! parameterises it (protocol 5 §7.5).
 
 use smallvec::SmallVec;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Between two decisions.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(300);
-/// Decisions stop after this long without a level.
+/// Decisions stop after this long without audio.
 pub(crate) const IDLE: Duration = Duration::from_secs(15);
 /// Former speakers that are listed.
 pub(crate) const RECENT: usize = 10;
@@ -17,70 +18,27 @@ const LEVELS: usize = 50;
 const BLOCK: usize = 5;
 const IDLE_STEP: Duration = Duration::from_millis(40);
 const MIN_WINDOW: u16 = 750;
-const FLOOR: f64 = 1e-10;
+/// A frame is noise below this much above the floor, in dB.
+const ABOVE_FLOOR: u8 = 10;
+/// The least score.
+const LEAST: f64 = 1e-10;
+/// After this long without a level nothing is left of a speaker's history.
+const FADED: Duration = Duration::from_millis(IDLE_STEP.as_millis() as u64 * LEVELS as u64);
+/// A speaker who has been silent for this long is no candidate any more.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
 
-/// One endpoint's recent levels, 0 (silent) to 127.
-#[derive(Debug)]
-pub(crate) struct Speaker {
-    /// Newest first; one entry per audio packet.
-    levels: [u8; LEVELS],
-    /// The noise floor; 0 while unknown.
+/// The noise floor of a microphone.
+#[derive(Debug, Default)]
+pub(crate) struct Floor {
+    /// 0 while unknown.
     min: u8,
     next_min: u8,
     window: u16,
-    last: Option<Instant>,
 }
 
-impl Default for Speaker {
-    fn default() -> Self {
-        Self {
-            levels: [0; LEVELS],
-            min: 0,
-            next_min: 0,
-            window: 0,
-            last: None,
-        }
-    }
-}
-
-/// Likelihoods on the three time scales.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Scores {
-    immediate: f64,
-    medium: f64,
-    long: f64,
-}
-
-impl Speaker {
-    /// A packet of this level arrived.
-    pub(crate) fn heard(&mut self, level: u8, now: Instant) {
-        self.decay(now);
-        self.shift(level);
-        self.last = Some(now);
-        self.track_floor(level);
-    }
-
-    pub(crate) const fn has_spoken(&self) -> bool {
-        self.last.is_some()
-    }
-
-    /// Silence takes the place of packets that do not come.
-    fn decay(&mut self, now: Instant) {
-        let Some(last) = self.last else { return };
-        let idle = now.saturating_duration_since(last);
-        let steps = (idle.as_millis() / IDLE_STEP.as_millis()) as u32;
-        for _ in 0..steps.min(LEVELS as u32) {
-            self.shift(0);
-        }
-        self.last = last.checked_add(IDLE_STEP * steps).or(Some(now));
-    }
-
-    fn shift(&mut self, level: u8) {
-        self.levels.copy_within(..LEVELS - 1, 1);
-        self.levels[0] = level;
-    }
-
-    fn track_floor(&mut self, level: u8) {
+impl Floor {
+    /// Learns from a level. Digital silence says nothing of the microphone.
+    pub(crate) fn heard(&mut self, level: u8) {
         if level == 0 {
             return;
         }
@@ -102,10 +60,82 @@ impl Speaker {
         }
     }
 
+    pub(crate) const fn is_noise(&self, level: u8) -> bool {
+        level < self.min.saturating_add(ABOVE_FLOOR)
+    }
+}
+
+/// One endpoint's recent levels, 0 (silent) to 127.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    /// Newest first; one entry per audio packet.
+    levels: [u8; LEVELS],
+    floor: Floor,
+    heard_at: Option<Instant>,
+    /// Up to when `levels` tell the story.
+    last: Option<Instant>,
+}
+
+impl Default for Speaker {
+    fn default() -> Self {
+        Self {
+            levels: [0; LEVELS],
+            floor: Floor::default(),
+            heard_at: None,
+            last: None,
+        }
+    }
+}
+
+/// Likelihoods on the three time scales.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Scores {
+    immediate: f64,
+    medium: f64,
+    long: f64,
+}
+
+impl Speaker {
+    /// A packet of this level arrived.
+    pub(crate) fn heard(&mut self, level: u8, now: Instant) {
+        self.decay(now);
+        self.shift(level);
+        self.last = Some(now);
+        self.heard_at = Some(now);
+        self.floor.heard(level);
+    }
+
+    /// Whether it was heard from within this time.
+    fn spoke_within(&self, span: Duration, now: Instant) -> bool {
+        self.heard_at
+            .is_some_and(|at| now.saturating_duration_since(at) < span)
+    }
+
+    /// Silence takes the place of packets that do not come.
+    fn decay(&mut self, now: Instant) {
+        let Some(last) = self.last else { return };
+        let idle = now.saturating_duration_since(last);
+        let steps = (idle.as_millis() / IDLE_STEP.as_millis()) as u32;
+        for _ in 0..steps.min(LEVELS as u32) {
+            self.shift(0);
+        }
+        self.last = last.checked_add(IDLE_STEP * steps).or(Some(now));
+    }
+
+    fn shift(&mut self, level: u8) {
+        self.levels.copy_within(..LEVELS - 1, 1);
+        self.levels[0] = level;
+    }
+
     /// Immediate, medium and long counts of the newest block.
     fn counts(&self) -> (u8, u8, u8) {
-        let floor = self.min.saturating_add(10);
-        let immediate = |level: u8| if level < floor { 0 } else { level / 10 };
+        let immediate = |level: u8| {
+            if self.floor.is_noise(level) {
+                0
+            } else {
+                level / 10
+            }
+        };
         let mut mediums = [0u8; LEVELS / BLOCK];
         for (medium, block) in mediums.iter_mut().zip(self.levels.chunks(BLOCK)) {
             *medium = block.iter().filter(|l| immediate(**l) > 7).count() as u8;
@@ -116,13 +146,25 @@ impl Speaker {
 
     fn scores(&self) -> Scores {
         let (immediate, medium, long) = self.counts();
+        let [immediates, mediums, longs] = &*SCORES;
         Scores {
-            immediate: score(immediate, 13, 0.78),
-            medium: score(medium, 5, 24.0),
-            long: score(long, 10, 47.0),
+            immediate: immediates[usize::from(immediate)],
+            medium: mediums[usize::from(medium)],
+            long: longs[usize::from(long)],
         }
     }
 }
+
+/// The scores of all counts on the three time scales: what would otherwise be logarithms for each
+/// speaker thrice a second.
+static SCORES: LazyLock<[[f64; 13]; 3]> = LazyLock::new(|| {
+    [(13, 0.78), (5, 24.0), (10, 47.0)].map(|(n, lambda)| {
+        std::array::from_fn(|v| match u8::try_from(v) {
+            Ok(v) if v <= n => score(v, n, lambda),
+            _ => LEAST,
+        })
+    })
+});
 
 /// Speech (binomial with p = ½) against noise (exponential with rate `lambda`).
 fn score(v: u8, n: u8, lambda: f64) -> f64 {
@@ -130,7 +172,7 @@ fn score(v: u8, n: u8, lambda: f64) -> f64 {
         .map(|i| (f64::from(n + 1 - i) / f64::from(i)).ln())
         .sum();
     let value = ln_binomial + f64::from(n) * 0.5_f64.ln() - lambda.ln() + lambda * f64::from(v);
-    value.max(FLOOR)
+    value.max(LEAST)
 }
 
 /// The dominant speaker from now on, given all who may be; `None` only if there are none.
@@ -140,7 +182,11 @@ pub(crate) fn decide<'a>(
     now: Instant,
 ) -> Option<usize> {
     let mut scored: SmallVec<[(usize, Scores); 64]> = speakers
-        .filter(|(_, s)| s.has_spoken())
+        .filter(|(k, s)| {
+            // Who has faded cannot win, and need not be looked at.
+            let span = if dominant.is_none() { FORGOTTEN } else { FADED };
+            Some(*k) == dominant || s.spoke_within(span, now)
+        })
         .map(|(k, s)| {
             s.decay(now);
             (k, s.scores())

@@ -5,7 +5,7 @@ use crate::endpoint::Channel;
 use crate::settings::SlotMode;
 use althing_colibri::BridgeMessage;
 use althing_model::{MediaKind, SourceName, Ssrc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Conference {
     /// Tells a rewriting receiver of new and changed slots.
@@ -21,7 +21,7 @@ impl Conference {
                 continue;
             };
             outlet.announced(hold, now);
-            let s = &mut self.sources[source];
+            let s = &self.sources[source];
             match outlet.kind {
                 MediaKind::Video => video.push(althing_colibri::VideoSlot {
                     source: s.name.clone(),
@@ -31,16 +31,12 @@ impl Conference {
                     video_type: s.video_type,
                     mid: None,
                 }),
-                MediaKind::Audio => {
-                    s.silence
-                        .somebody_new_listens(now + hold + Duration::from_millis(200));
-                    audio.push(althing_colibri::AudioSlot {
-                        source: s.name.clone(),
-                        owner: s.name.owner(),
-                        ssrc: outlet.ssrc,
-                        mid: None,
-                    });
-                }
+                MediaKind::Audio => audio.push(althing_colibri::AudioSlot {
+                    source: s.name.clone(),
+                    owner: s.name.owner(),
+                    ssrc: outlet.ssrc,
+                    mid: None,
+                }),
             }
         }
         if !video.is_empty() {

@@ -13,15 +13,18 @@ pub(crate) enum Timer {
     Reports,
     /// The dominant speaker.
     Speakers,
+    /// A keyframe of who has just become dominant.
+    Preemptive,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Allocation,
         Self::Missing,
         Self::Feedback,
         Self::Reports,
         Self::Speakers,
+        Self::Preemptive,
     ];
 }
 
