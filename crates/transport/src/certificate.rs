@@ -122,6 +122,13 @@ impl Certificate {
     /// # Errors
     /// [`Error::Certificate`] when the crypto library refuses.
     pub fn generate() -> Result<Arc<Self>, Error> {
+        Self::with_provider(dimpl::crypto::aws_lc_rs::default_provider())
+    }
+
+    /// The same with other cryptography, see [`offering`](crate::offering).
+    pub(crate) fn with_provider(
+        provider: dimpl::crypto::CryptoProvider,
+    ) -> Result<Arc<Self>, Error> {
         let pair = dimpl::certificate::generate_self_signed_certificate()
             .map_err(|_| Error::Certificate)?;
         let algorithm = HashAlgorithm::Sha256;
@@ -135,6 +142,7 @@ impl Certificate {
             .flight_start_rto(Duration::from_millis(200))
             .flight_retries(8)
             .handshake_timeout(crate::HANDSHAKE_TIMEOUT)
+            .with_crypto_provider(provider)
             .build()
             .map_err(|_| Error::Certificate)?;
         Ok(Arc::new(Self {

@@ -36,6 +36,8 @@ mod dtls;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ice;
+#[doc(hidden)]
+pub mod offering;
 mod path;
 mod srtp;
 mod stun;

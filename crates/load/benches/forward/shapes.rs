@@ -1,0 +1,482 @@
+//! The shapes of load, and the rounds.
+
+use crate::althing::{Althing, Crowd, Meeting};
+use crate::engine::{Generator, PROFILE};
+use crate::flow::{Flow, Pattern};
+use crate::janus;
+use crate::pin;
+use crate::server::Server;
+use althing_model::Ssrc;
+use althing_transport::{Certificate, offering};
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+pub(crate) const NAMES: &[&str] = &[
+    "video", "frames", "audio", "size", "sources", "hall", "joins",
+];
+/// What is on its way when sending stops has arrived by then.
+const DRAIN: Duration = Duration::from_millis(80);
+/// How long a side may take until all of what is sent arrives.
+const SETTLE: Duration = Duration::from_secs(30);
+/// A round that loses more than this is void.
+const MOST_LOSS: f64 = 0.001;
+/// How often a void round is repeated.
+const ATTEMPTS: usize = 3;
+/// Packets a second of the one who sends pictures.
+const RATE: u32 = 1000;
+const ROOM: usize = 50;
+
+#[derive(Default)]
+pub(crate) struct Bench {
+    pub(crate) althing: PathBuf,
+    pub(crate) janus: Option<PathBuf>,
+    pub(crate) janus_folder: PathBuf,
+    pub(crate) rounds: usize,
+    pub(crate) window: Duration,
+}
+
+/// One meeting at one server, ready to be measured.
+struct Side {
+    name: String,
+    server: Server,
+    group: usize,
+    /// How many copies of one packet of one sender are to arrive.
+    fan_out: usize,
+    rounds: Vec<Value>,
+    /// Goes when the side goes.
+    _keep: Box<dyn std::any::Any>,
+}
+
+/// What one round came to.
+struct Round {
+    cpu: Duration,
+    ticks: Duration,
+    elapsed: Duration,
+    expected: u64,
+    received: u64,
+    repaired: u64,
+    doubled: u64,
+    unreadable: u64,
+    overflow: u64,
+    p50: u64,
+    p99: u64,
+    most: u64,
+}
+
+impl Round {
+    fn loss(&self) -> f64 {
+        1.0 - self.received.min(self.expected) as f64 / self.expected.max(1) as f64
+    }
+
+    fn per_packet(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.received.max(1) as f64
+    }
+
+    fn is_void(&self) -> bool {
+        self.loss() > MOST_LOSS || self.unreadable > 0 || self.received == 0
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "cpu_seconds_per_packet": self.per_packet(),
+            "cpu_share": self.cpu.as_secs_f64() / self.elapsed.as_secs_f64(),
+            "cpu_share_in_ticks": self.ticks.as_secs_f64() / self.elapsed.as_secs_f64(),
+            "packets": self.received,
+            "packets_per_second": self.received as f64 / self.elapsed.as_secs_f64(),
+            "loss": self.loss(),
+            "dropped_by_generator": self.overflow,
+            "retransmissions_and_padding": self.repaired,
+            "doubled": self.doubled,
+            "delay_p50_seconds": self.p50 as f64 / 1e9,
+            "delay_p99_seconds": self.p99 as f64 / 1e9,
+            "delay_max_seconds": self.most as f64 / 1e9,
+        })
+    }
+}
+
+/// Everything the shapes share.
+struct Set {
+    generator: Generator,
+    certificate: Arc<Certificate>,
+}
+
+impl Bench {
+    pub(crate) async fn run(&self, wanted: &[String]) -> Value {
+        let set = Set {
+            generator: Generator::start(),
+            certificate: offering::certificate(PROFILE).unwrap(),
+        };
+        let mut shapes = Map::new();
+        for name in wanted {
+            let began = Instant::now();
+            pin(!matches!(name.as_str(), "hall" | "joins"));
+            let found = match name.as_str() {
+                "video" => {
+                    self.compared(&set, &[Pattern::video(RATE)], false, &["0"])
+                        .await
+                }
+                "frames" => {
+                    self.compared(&set, &[Pattern::frames(RATE)], false, &["0", "1"])
+                        .await
+                }
+                "audio" => self.compared(&set, &[Pattern::audio(); 3], true, &[]).await,
+                "size" => self.size(&set).await,
+                "sources" => self.sources(&set).await,
+                "hall" => self.hall(&set).await,
+                "joins" => self.joins(&set).await,
+                _ => panic!("unknown shape '{name}': {}", NAMES.join(", ")),
+            };
+            eprintln!("{name} took {:.0} s", began.elapsed().as_secs_f64());
+            shapes.insert(name.clone(), found);
+        }
+        json!({
+            "rounds": self.rounds,
+            "window_seconds": self.window.as_secs_f64(),
+            "shapes": shapes,
+        })
+    }
+
+    /// Althing, Janus and the floor side by side: with one sender to fifty who only receive, or with
+    /// several among fifty. `floors` are the floor's modes, 1 with GSO.
+    async fn compared(
+        &self,
+        set: &Set,
+        senders: &[Pattern],
+        among: bool,
+        floors: &[&str],
+    ) -> Value {
+        let fan_out = if among { ROOM - 1 } else { ROOM };
+        let occupants = if among { ROOM } else { ROOM + 1 };
+        let althing = Althing::start(&self.althing, true, &[]);
+        let signalling = if among { ROOM } else { 1 };
+        let meeting = althing.meet(
+            &set.generator,
+            &set.certificate,
+            Crowd {
+                room: "forward",
+                occupants,
+                senders,
+                signalling,
+                apart: Duration::from_millis(20),
+            },
+        );
+        let meeting = meeting.await;
+        let mut sides = vec![Side::althing("althing", althing, meeting, fan_out)];
+        if let Some(janus) = &self.janus {
+            let meeting = janus::meet(
+                janus,
+                &self.janus_folder,
+                &set.generator,
+                &set.certificate,
+                senders,
+                ROOM,
+                among,
+            );
+            sides.push(Side::janus(meeting.await, fan_out));
+        }
+        for mode in floors {
+            sides.push(Side::floor(set, mode, senders[0]));
+        }
+        self.rounds(set, &mut sides).await
+    }
+
+    /// Fifty receivers and five hundred, with as many packets delivered a second.
+    async fn size(&self, set: &Set) -> Value {
+        let mut sides = Vec::new();
+        for (receivers, rate) in [(ROOM, RATE), (ROOM * 10, RATE / 10)] {
+            let althing = Althing::start(&self.althing, true, &[]);
+            let crowd = Crowd {
+                room: "size",
+                occupants: receivers + 1,
+                senders: &[Pattern::video(rate)],
+                signalling: 1,
+                apart: Duration::from_millis(20),
+            };
+            let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
+            let name = format!("receivers_{receivers}");
+            sides.push(Side::althing(&name, althing, meeting, receivers));
+        }
+        self.rounds(set, &mut sides).await
+    }
+
+    /// Fifty receivers who have heard of two sources, and of fifty.
+    async fn sources(&self, set: &Set) -> Value {
+        let mut sides = Vec::new();
+        for sources in [2, ROOM] {
+            let althing = Althing::start(&self.althing, true, &[]);
+            let crowd = Crowd {
+                room: "sources",
+                occupants: ROOM + 1,
+                senders: &[Pattern::video(RATE)],
+                // A microphone and a camera each.
+                signalling: sources / 2,
+                apart: Duration::from_millis(20),
+            };
+            let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
+            let name = format!("sources_{sources}");
+            sides.push(Side::althing(&name, althing, meeting, ROOM));
+        }
+        self.rounds(set, &mut sides).await
+    }
+
+    /// A thousand in one room, three speaking; the machine is shared.
+    async fn hall(&self, set: &Set) -> Value {
+        let occupants = std::env::var("HALL").map_or(1000, |n| n.parse().expect("a number"));
+        let althing = Althing::start(&self.althing, false, &[]);
+        sleep(Duration::from_secs(1)).await;
+        let before = althing.server.memory("VmRSS:");
+        let crowd = Crowd {
+            room: "hall",
+            occupants,
+            senders: &[Pattern::audio(); 3],
+            signalling: occupants,
+            apart: Duration::from_millis(40),
+        };
+        let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
+        sleep(Duration::from_secs(2)).await;
+        let idle = althing.server.memory("VmRSS:").saturating_sub(before) / occupants as u64;
+        let mut sides = vec![Side::althing("althing", althing, meeting, occupants - 1)];
+        let mut found = self.rounds(set, &mut sides).await;
+        found["althing"]["memory_bytes_per_idle_endpoint"] = idle.into();
+        eprintln!("  {} kB for each idle occupant", idle / 1000);
+        found
+    }
+
+    /// What it costs when people come, and what it does to those who are there: a room of ten where
+    /// one speaks, while two hundred come into rooms of ten.
+    async fn joins(&self, set: &Set) -> Value {
+        const COMING: usize = 200;
+        let althing = Althing::start(&self.althing, false, &["--media-workers", "1"]);
+        let (generator, certificate) = (&set.generator, &set.certificate);
+        let pattern = Pattern {
+            spacing: Duration::from_millis(5),
+            ..Pattern::audio()
+        };
+        let crowd = Crowd {
+            room: "calm",
+            occupants: 10,
+            senders: &[pattern],
+            signalling: 10,
+            apart: Duration::from_millis(20),
+        };
+        let meeting = althing.meet(generator, certificate, crowd).await;
+        let mut rounds = Vec::new();
+        for round in 0..self.rounds {
+            generator.lock().run(meeting.group, true);
+            sleep(Duration::from_secs(1)).await;
+            generator.lock().reset(meeting.group);
+            let (began, cpu) = (Instant::now(), althing.server.cpu_of("media-"));
+            sleep(self.window).await;
+            let calm = (althing.server.cpu_of("media-") - cpu).div_duration_f64(began.elapsed());
+            let quiet = generator.lock().groups[meeting.group].delays.max();
+            generator.lock().reset(meeting.group);
+            let (began, cpu) = (Instant::now(), althing.server.cpu_of("media-"));
+            let mut rooms = Vec::new();
+            for room in 0..COMING / 10 {
+                let room = format!("round{round}room{room}");
+                let crowd = Crowd {
+                    room: &room,
+                    occupants: 10,
+                    senders: &[],
+                    signalling: 10,
+                    apart: Duration::from_millis(20),
+                };
+                rooms.push(althing.meet(generator, certificate, crowd).await);
+            }
+            let spent = althing.server.cpu_of("media-") - cpu;
+            let joining = spent.as_secs_f64() - calm * began.elapsed().as_secs_f64();
+            generator.lock().run(meeting.group, false);
+            sleep(DRAIN).await;
+            let engine = generator.lock();
+            let group = &engine.groups[meeting.group];
+            let expected = group.sent * 9;
+            eprintln!(
+                "  round {round}: {:.3} ms of the media thread for each who comes; delay p99 {:.2} ms, at most {:.2} ms (calm: {:.2} ms), {} of {} lost",
+                joining / COMING as f64 * 1e3,
+                group.delays.value_at_quantile(0.99) as f64 / 1e6,
+                group.delays.max() as f64 / 1e6,
+                quiet as f64 / 1e6,
+                expected.saturating_sub(group.received),
+                expected,
+            );
+            rounds.push(json!({
+                "media_cpu_seconds_per_join": joining / COMING as f64,
+                "delay_p99_seconds": group.delays.value_at_quantile(0.99) as f64 / 1e9,
+                "delay_max_seconds": group.delays.max() as f64 / 1e9,
+                "delay_max_calm_seconds": quiet as f64 / 1e9,
+                "loss": expected.saturating_sub(group.received) as f64 / expected.max(1) as f64,
+            }));
+            drop(engine);
+            drop(rooms);
+            // They have gone when the server has noticed.
+            sleep(Duration::from_secs(2)).await;
+        }
+        json!({ "althing": { "rounds": rounds } })
+    }
+
+    /// Rounds in turn, each side once in each.
+    async fn rounds(&self, set: &Set, sides: &mut [Side]) -> Value {
+        for round in 0..self.rounds {
+            for side in &mut *sides {
+                let found = self.round(set, side).await;
+                eprintln!(
+                    "  round {round} {:<14} {:>6.3} µs a packet, {:>5.1} % of a core, {:>7.0} packets/s, loss {:.4} %, delay p50 {:.3} ms p99 {:.3} ms",
+                    side.name,
+                    found.per_packet() * 1e6,
+                    found.cpu.as_secs_f64() / found.elapsed.as_secs_f64() * 100.0,
+                    found.received as f64 / found.elapsed.as_secs_f64(),
+                    found.loss() * 100.0,
+                    found.p50 as f64 / 1e6,
+                    found.p99 as f64 / 1e6,
+                );
+                side.rounds.push(found.json());
+            }
+        }
+        let mut all = Map::new();
+        for side in sides {
+            let peak = side.server.memory("VmHWM:");
+            let found = json!({ "rounds": side.rounds, "memory_peak_bytes": peak });
+            all.insert(side.name.clone(), found);
+        }
+        Value::Object(all)
+    }
+
+    async fn round(&self, set: &Set, side: &Side) -> Round {
+        for attempt in 1.. {
+            self.settle(set, side).await;
+            let round = self.window(set, side).await;
+            if !round.is_void() {
+                return round;
+            }
+            eprintln!(
+                "  void: {} lost {:.3} %, {} could not be read",
+                side.name,
+                round.loss() * 100.0,
+                round.unreadable
+            );
+            assert!(attempt < ATTEMPTS, "{} loses packets every time", side.name);
+        }
+        unreachable!("the loop ends by itself")
+    }
+
+    /// Sends until half a second goes through whole.
+    async fn settle(&self, set: &Set, side: &Side) {
+        let until = Instant::now() + SETTLE;
+        set.generator.lock().run(side.group, true);
+        sleep(Duration::from_millis(500)).await;
+        loop {
+            set.generator.lock().reset(side.group);
+            sleep(Duration::from_millis(500)).await;
+            let (sent, received) = {
+                let engine = set.generator.lock();
+                let group = &engine.groups[side.group];
+                (group.sent * side.fan_out as u64, group.received)
+            };
+            if received as f64 > sent as f64 * 0.99 && sent > 0 {
+                break;
+            }
+            assert!(
+                Instant::now() < until,
+                "{} delivers {received} of {sent} packets after {SETTLE:?}",
+                side.name
+            );
+        }
+        set.generator.lock().run(side.group, false);
+        sleep(DRAIN).await;
+    }
+
+    /// One measured window; nothing is under way when it begins, nor when it ends.
+    async fn window(&self, set: &Set, side: &Side) -> Round {
+        let dropped = {
+            let mut engine = set.generator.lock();
+            engine.reset(side.group);
+            engine.overflow()
+        };
+        let (cpu, ticks) = (side.server.cpu(), side.server.ticks());
+        let began = Instant::now();
+        set.generator.lock().run(side.group, true);
+        sleep(self.window).await;
+        set.generator.lock().run(side.group, false);
+        let elapsed = began.elapsed();
+        sleep(DRAIN).await;
+        let (cpu, ticks) = (side.server.cpu() - cpu, side.server.ticks() - ticks);
+        let engine = set.generator.lock();
+        let group = &engine.groups[side.group];
+        Round {
+            cpu,
+            ticks,
+            elapsed,
+            expected: group.sent * side.fan_out as u64,
+            received: group.received,
+            repaired: group.repaired,
+            doubled: group.doubled,
+            unreadable: group.unreadable,
+            overflow: engine.overflow() - dropped,
+            p50: group.delays.value_at_quantile(0.5),
+            p99: group.delays.value_at_quantile(0.99),
+            most: group.delays.max(),
+        }
+    }
+}
+
+impl Side {
+    fn althing(name: &str, althing: Althing, meeting: Meeting, fan_out: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            server: althing.server,
+            group: meeting.group,
+            fan_out,
+            rounds: Vec::new(),
+            _keep: Box::new(meeting),
+        }
+    }
+
+    fn janus(meeting: janus::Janus, fan_out: usize) -> Self {
+        Self {
+            name: "janus".to_owned(),
+            server: meeting.server,
+            group: meeting.group,
+            fan_out,
+            rounds: Vec::new(),
+            _keep: Box::new(meeting.session),
+        }
+    }
+
+    fn floor(set: &Set, mode: &str, pattern: Pattern) -> Self {
+        let mut engine = set.generator.lock();
+        let group = engine.add_group();
+        let (sender, local) = engine.add_peer(group, Ssrc(1));
+        let peers: Vec<usize> = (0..ROOM)
+            .map(|_| engine.add_peer(group, Ssrc(2)).0)
+            .collect();
+        drop(engine);
+        let program = std::env::current_exe().unwrap();
+        let (server, port) = Server::start(
+            &program,
+            true,
+            |command, _| {
+                let (first, port) = (peers[0], local.port());
+                command
+                    .arg("floor")
+                    .args([ROOM, first, usize::from(port)].map(|n| n.to_string()));
+                command.arg(mode);
+            },
+            |line| line.parse::<u16>().ok(),
+        );
+        let mut engine = set.generator.lock();
+        engine.bare(sender, SocketAddr::from((crate::engine::SERVER, port)));
+        engine.add_flow(Flow::new(sender, group, pattern, Ssrc(1)));
+        Self {
+            name: if mode == "1" { "floor_gso" } else { "floor" }.to_owned(),
+            server,
+            group,
+            fan_out: ROOM,
+            rounds: Vec::new(),
+            _keep: Box::new(()),
+        }
+    }
+}
