@@ -1,296 +1,346 @@
-//! What each receiver wants, and what it gets: constraints and last-N (protocol 3 §5.2, §7.1).
-//! Bandwidth does not enter yet; it will choose among the layers of the sources found here.
+//! Who chooses anew, and when; and of what a receiver wants, what its path carries.
+//!
+//! ```text
+//!   wishes, sources, order ──► video ──► which sources, which slots ──┐
+//!   bandwidth, layers ───────► layers ──────────────────────────────► allocator ──► targets
+//!   microphones, subscription ► audio ──► which slots
+//! ```
+//!
+//! Receivers with a reason stand in a queue, each once; a few of them are served in one go, so that
+//! what concerns everybody does not keep packets waiting.
 
+use crate::allocator::{self, AT_HAND, Candidate, Choice, Rules};
 use crate::conference::Conference;
 use crate::endpoint::Endpoint;
-use crate::layers::LayerId;
-use crate::outlet::Outlet;
-use crate::settings::SlotMode;
-use crate::slots::{Fresh, POOL, Placing};
 use crate::timers::Timer;
-use althing_colibri::{Constraint, VideoConstraints};
-use althing_model::{MediaKind, SourceName};
-use std::collections::BTreeMap;
-use std::time::Instant;
+use crate::wishes::Wanted;
+use smallvec::SmallVec;
+use std::time::{Duration, Instant};
 
-/// The height that holds for a client whose first message names no default.
-const FIRST_DEFAULT: i32 = 180;
+/// Receivers served in one go; the others follow when packets have been looked after.
+const AT_ONCE: usize = 64;
+/// Between two choices for one receiver, unless its wishes or the sources themselves change.
+const PAUSE: Duration = Duration::from_millis(50);
+/// After this long, chosen anew whatever has happened: rates are measured, and drift.
+const AT_LATEST: Duration = Duration::from_secs(5);
+/// How long a better layer must have fitted, if only just.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a receiver has asked for; survives its channel.
-#[derive(Debug)]
-pub(crate) struct Wishes {
-    pub(crate) last_n: i32,
-    pub(crate) on_stage: Vec<SourceName>,
-    pub(crate) selected: Vec<SourceName>,
-    default_height: i32,
-    constraints: BTreeMap<SourceName, Constraint>,
-    heard: bool,
+/// What of a receiver's state is to be found anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Dirty {
+    /// Which microphones it hears.
+    pub(crate) audio: bool,
+    /// Which sources it wants, and their slots.
+    pub(crate) video: bool,
+    /// Which layers of them.
+    pub(crate) layers: bool,
+    /// Whether it has heard of the newest sources.
+    pub(crate) news: bool,
 }
 
-impl Default for Wishes {
-    /// Before the first message: no video.
-    fn default() -> Self {
-        Self {
-            last_n: -1,
-            on_stage: Vec::new(),
-            selected: Vec::new(),
-            default_height: 0,
-            constraints: BTreeMap::new(),
-            heard: false,
-        }
-    }
+impl Dirty {
+    pub(crate) const ALL: Self = Self {
+        audio: true,
+        video: true,
+        layers: true,
+        news: true,
+    };
+    const NONE: Self = Self {
+        audio: false,
+        video: false,
+        layers: false,
+        news: false,
+    };
+    pub(crate) const NEWS: Self = Self {
+        news: true,
+        ..Self::NONE
+    };
+    const LAYERS: Self = Self {
+        layers: true,
+        ..Self::NONE
+    };
 }
 
-impl Wishes {
-    /// Takes over what the message says; absent parts stay.
-    pub(crate) fn apply(&mut self, message: VideoConstraints) {
-        if !std::mem::replace(&mut self.heard, true) {
-            self.default_height = FIRST_DEFAULT;
-        }
-        if let Some(last_n) = message.last_n {
-            self.last_n = last_n;
-        }
-        if let Some(sources) = message.on_stage_sources {
-            self.on_stage = sources;
-        }
-        if let Some(sources) = message.selected_sources {
-            self.selected = sources;
-        }
-        if let Some(default) = message.default_constraints {
-            self.default_height = default.effective_height();
-        }
-        if let Some(constraints) = message.constraints {
-            self.constraints = constraints;
-        }
-    }
+/// What the choice of layers has come to for one receiver.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// When it was last made.
+    at: Option<Instant>,
+    /// The budget it was made with.
+    budget: Option<u64>,
+    /// What all of it takes; bit/s.
+    bitrate: u64,
+    /// Sources that it wants and cannot have.
+    pub(crate) suspended: usize,
+    pub(crate) oversends: bool,
+    /// What all of it would take were there no limit; bit/s.
+    pub(crate) ideal: u64,
+}
 
-    pub(crate) fn height(&self, source: &SourceName) -> i32 {
-        self.constraints
-            .get(source)
-            .map_or(self.default_height, |c| c.effective_height())
-    }
-
-    /// How many sources at most, given the bridge's own limit.
-    fn limit(&self, bridge: Option<u32>) -> usize {
-        let own = usize::try_from(self.last_n).unwrap_or(POOL);
-        let bridge = bridge.map_or(POOL, |n| n as usize);
-        own.min(bridge).min(POOL)
+impl Chosen {
+    /// Whether this budget differs enough from the last one to choose anew (protocol 5 §11.1).
+    fn is_outdated(&self, budget: Option<u64>) -> bool {
+        match (self.budget, budget) {
+            (Some(before), Some(now)) => {
+                let differs = before.abs_diff(now) as f64 > before as f64 * 0.15;
+                // What is being sent does not fit any more.
+                let overdrawn = now < before && self.bitrate as f64 > now as f64 * 1.05;
+                differs || overdrawn && !self.oversends
+            }
+            (before, now) => before.is_some() != now.is_some(),
+        }
     }
 }
 
 impl Conference {
-    /// The sources a receiver gets and their heights, the most wanted first.
-    fn effective(&self, endpoint: &Endpoint) -> Vec<(usize, i32)> {
-        let wishes = &endpoint.wishes;
-        let limit = wishes.limit(self.settings.last_n);
-        let mut taken: Vec<(usize, i32)> = Vec::new();
-        if !endpoint.receives_video || limit == 0 {
-            return taken;
-        }
-        let consider = |source: usize, taken: &mut Vec<(usize, i32)>| {
-            let s = &self.sources[source];
-            let height = wishes.height(&s.name);
-            let wanted = height != 0
-                && s.kind == MediaKind::Video
-                && s.owner != endpoint.key
-                && s.video_type.is_enabled();
-            if wanted && taken.len() < limit && !taken.iter().any(|(t, _)| *t == source) {
-                taken.push((source, height));
-            }
-        };
-        for name in wishes.on_stage.iter().chain(&wishes.selected) {
-            if let Some(&source) = self.names.get(name) {
-                consider(source, &mut taken);
-            }
-        }
-        if wishes.default_height == 0 {
-            // Only what is named can be wanted: the others are not even looked at.
-            let mut named: Vec<usize> = wishes
-                .constraints
-                .keys()
-                .filter_map(|n| self.names.get(n).copied())
-                .collect();
-            named.sort_by_key(|s| {
-                let owner = self.sources[*s].owner;
-                let spoke = self.endpoint(owner).map_or(0, |e| e.spoke);
-                (std::cmp::Reverse(spoke), owner.generation)
-            });
-            for source in named {
-                consider(source, &mut taken);
-            }
-        } else {
-            for &index in &self.order {
-                for &source in &self.endpoints[index].sources {
-                    consider(source, &mut taken);
-                }
-                if taken.len() == limit {
-                    break;
-                }
-            }
-        }
-        taken
-    }
-
     pub(crate) fn mark_dirty(&mut self, index: usize, audio: bool, video: bool) {
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
-            return;
+        let dirty = Dirty {
+            audio,
+            video,
+            ..Dirty::NONE
         };
-        if !endpoint.dirty_audio && !endpoint.dirty_video {
-            self.dirty.push(index);
-        }
-        endpoint.dirty_audio |= audio;
-        endpoint.dirty_video |= video;
+        self.mark(index, dirty);
     }
 
     pub(crate) fn mark_all_dirty(&mut self, audio: bool, video: bool) {
-        for at in 0..self.order.len() {
-            self.mark_dirty(self.order[at], audio, video);
+        if audio || video {
+            for at in 0..self.order.len() {
+                self.mark_dirty(self.order[at], audio, video);
+            }
         }
     }
 
-    /// Chooses anew for every receiver that has reason to; all reasons since the last time at once.
+    /// A source became a screen, a camera or nothing: it is wanted otherwise than before.
+    pub(crate) fn video_type_changed(&mut self, source: usize) {
+        for at in 0..self.order.len() {
+            let index = self.order[at];
+            if self.endpoints[index].wants(source).is_some() || self.wishes_for(index, source) {
+                self.mark_dirty(index, false, true);
+            }
+        }
+    }
+
+    /// There are more endpoints now, or fewer.
+    pub(crate) fn size_changed(&mut self) {
+        let last_n = self.last_n();
+        if std::mem::replace(&mut self.applied_last_n, last_n) != last_n {
+            self.mark_all_dirty(false, true);
+        }
+    }
+
+    /// Those for whom it matters who comes first: the order of speakers has changed.
+    pub(crate) fn mark_who_must_choose(&mut self) {
+        for at in 0..self.order.len() {
+            let index = self.order[at];
+            let endpoint = &self.endpoints[index];
+            if endpoint.left_out || endpoint.chosen.bitrate < endpoint.chosen.ideal {
+                self.mark_dirty(index, false, true);
+            }
+        }
+    }
+
+    /// Layers of a source that the receiver wants came, went or changed.
+    pub(crate) fn mark_layers(&mut self, index: usize) {
+        self.mark(index, Dirty::LAYERS);
+    }
+
+    pub(crate) fn mark(&mut self, index: usize, what: Dirty) {
+        let Some(endpoint) = self.endpoints.get_mut(index) else {
+            return;
+        };
+        if !std::mem::replace(&mut endpoint.queued, true) {
+            self.dirty.push_back(index);
+        }
+        endpoint.dirty.audio |= what.audio;
+        endpoint.dirty.video |= what.video;
+        endpoint.dirty.layers |= what.layers;
+        endpoint.dirty.news |= what.news;
+    }
+
+    /// The receiver's bandwidth is estimated anew.
+    #[allow(dead_code, reason = "estimates are about to come")]
+    pub(crate) fn bandwidth_changed(&mut self, index: usize) {
+        let endpoint = &self.endpoints[index];
+        if endpoint.chosen.is_outdated(endpoint.budget()) {
+            self.mark_layers(index);
+        }
+    }
+
+    /// Calls the receiver up again at this time, if nothing does before.
+    pub(crate) fn call_up(&mut self, index: usize, at: Instant) {
+        let endpoint = &mut self.endpoints[index];
+        if endpoint.due.is_some_and(|due| due <= at) {
+            return;
+        }
+        if let Some(due) = endpoint.due.replace(at) {
+            self.due.remove(&(due, index));
+        }
+        self.due.insert((at, index));
+        self.timers.arm(Timer::Allocation, at);
+    }
+
+    /// Marks whoever is due.
+    pub(crate) fn wake_due(&mut self, now: Instant) {
+        while let Some(&(at, index)) = self.due.first() {
+            if at > now {
+                self.timers.arm(Timer::Allocation, at);
+                return;
+            }
+            self.due.pop_first();
+            let endpoint = &mut self.endpoints[index];
+            endpoint.due = None;
+            if std::mem::take(&mut endpoint.awaits_slot) {
+                self.mark_dirty(index, false, true);
+            } else {
+                self.mark_layers(index);
+            }
+        }
+    }
+
+    /// Chooses anew for receivers that have reason to; all reasons since the last time at once.
     pub(crate) fn allocate(&mut self) {
         let now = self.now();
         self.serve_new_audio(now);
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
-            let Some(endpoint) = self.endpoints.get_mut(index) else {
-                continue;
-            };
-            let audio = std::mem::take(&mut endpoint.dirty_audio);
-            let video = std::mem::take(&mut endpoint.dirty_video);
-            if video {
-                self.allocate_video(index, now);
-            }
-            if audio {
-                self.allocate_audio(index, now);
-            }
-            self.announce(index, now);
-            if video {
-                self.tell_forwarded(index, false);
+        while self.may_serve > 0
+            && let Some(index) = self.dirty.pop_front()
+        {
+            self.may_serve -= 1;
+            if let Some(endpoint) = self.endpoints.get_mut(index) {
+                endpoint.queued = false;
+                self.serve(index, now);
             }
         }
-        self.dirty = dirty;
+        if self.dirty.is_empty() {
+            self.news.clear();
+        }
         self.tell_senders();
     }
 
-    fn allocate_video(&mut self, index: usize, now: Instant) {
-        let effective = self.effective(&self.endpoints[index]);
+    /// Chooses anew for this receiver what there is reason to.
+    pub(crate) fn serve(&mut self, index: usize, now: Instant) {
+        let mut dirty = std::mem::take(&mut self.endpoints[index].dirty);
+        if dirty.news {
+            let read = self.read_news(index);
+            dirty.video |= read.wanted || read.missed;
+            self.place_idle_video(index, &read.idle, now);
+        }
+        if dirty.video {
+            self.find_wanted(index);
+            self.place_video(index, now);
+        }
+        if dirty.audio {
+            self.allocate_audio(index, now);
+        }
+        let chooses = dirty.video || dirty.layers && self.may_choose(index, now);
+        if chooses {
+            self.choose_layers(index, now);
+        }
+        if dirty.news || dirty.video || dirty.audio {
+            self.announce(index, now);
+        }
+        if chooses {
+            self.tell_forwarded(index, false);
+        }
+    }
+
+    /// Some more receivers may be served.
+    pub(crate) fn refill(&mut self) {
+        self.may_serve = AT_ONCE;
+    }
+
+    /// Whether the last choice is old enough; if not, the receiver is called up when it is.
+    fn may_choose(&mut self, index: usize, now: Instant) -> bool {
+        let next = self.endpoints[index].chosen.at.map(|at| at + PAUSE);
+        match next {
+            Some(next) if now < next => {
+                self.call_up(index, next);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Of everything the receiver wants, and has a slot for, the layers that its path carries.
+    fn choose_layers(&mut self, index: usize, now: Instant) {
         let endpoint = &mut self.endpoints[index];
-        let mut sorted = effective.clone();
-        sorted.sort_unstable();
-        if sorted != endpoint.effective {
-            for &(source, height) in &endpoint.effective {
-                self.sources[source].wants.remove(height);
-                self.touched.push(source);
-            }
-            for &(source, height) in &sorted {
-                self.sources[source].wants.add(height);
-                self.touched.push(source);
-            }
-            endpoint.effective = sorted;
-        }
-        // Whoever is no longer wanted stops before anybody else may take the slot.
-        for outlet in &mut endpoint.outlets {
-            let (MediaKind::Video, true, Some(source)) =
-                (outlet.kind, outlet.subscribed, outlet.source)
-            else {
-                continue;
-            };
-            let wanted = endpoint
-                .effective
-                .binary_search_by_key(&source, |(s, _)| *s)
-                .is_ok();
-            if !wanted || !endpoint.connected {
-                outlet.subscribed = false;
-                self.sources[source].unsubscribe(index);
-            }
-        }
-        self.tick += 1;
-        let tick = self.tick;
-        let (retry_at, _) = self.placing(index, now, |endpoint, placing| {
-            for &(source, _) in &effective {
-                if let Some(&outlet) = endpoint.outlet_of.get(&source) {
-                    endpoint.outlets[outlet].touched = tick;
-                }
-            }
-            let unwanted = |o: &Outlet| (o.touched != tick).then_some(o.touched);
-            for &(source, _) in &effective {
-                endpoint.place(source, placing, Some(&unwanted));
-            }
+        let mut order: SmallVec<[usize; AT_HAND]> = (0..endpoint.wanted.len()).collect();
+        order.sort_unstable_by_key(|at| endpoint.wanted[*at].rank);
+        order.retain(|at| {
+            endpoint
+                .outlet_of
+                .contains_key(&endpoint.wanted[*at].source)
         });
-        if let Some(at) = retry_at {
-            self.retries.push((at, index));
-            self.timers.arm(Timer::Allocation, at);
-        }
-        self.place_idle_video(index, now);
-        for (source, _) in effective {
-            self.subscribe(index, source);
-        }
-    }
-
-    /// While there is room, sources that nobody asked for get slots too, so that they are ready.
-    fn place_idle_video(&mut self, index: usize, now: Instant) {
-        let endpoint = &self.endpoints[index];
-        if endpoint.mode != SlotMode::Rewriting || !endpoint.receives_video {
-            return;
-        }
-        let mut idle = Vec::new();
-        if endpoint.has_room(MediaKind::Video) {
-            idle.extend(
-                self.order
-                    .iter()
-                    .filter(|owner| **owner != index)
-                    .flat_map(|owner| &self.endpoints[*owner].sources)
-                    .filter(|s| self.sources[**s].kind == MediaKind::Video)
-                    .filter(|s| !endpoint.outlet_of.contains_key(s))
-                    .take(POOL)
-                    .copied(),
-            );
-        }
-        self.placing(index, now, |endpoint, placing| {
-            for source in idle {
-                if !endpoint.place(source, placing, None) {
-                    break;
+        let candidates: SmallVec<[Candidate<'_>; AT_HAND]> = order
+            .iter()
+            .map(|at| {
+                let w = &endpoint.wanted[*at];
+                let source = &self.sources[w.source];
+                Candidate {
+                    layers: source.layers(),
+                    max_height: w.height,
+                    on_stage: w.on_stage,
+                    is_share: source.video_type.is_desktop(),
+                    current: w.target,
+                    eager: w.is_new || w.held_since.is_some_and(|at| now >= at + PATIENCE),
                 }
+            })
+            .collect();
+        let budget = endpoint.budget();
+        allocator::allocate(budget, &candidates, &Rules::DEFAULT, &mut self.choices);
+        drop(candidates);
+        let choices = std::mem::take(&mut self.choices);
+        self.counters.allocations += 1;
+        let mut next = now + AT_LATEST;
+        for (at, choice) in order.iter().zip(&choices) {
+            let w = &mut endpoint.wanted[*at];
+            w.target = choice.target;
+            w.is_new = false;
+            w.held_since = choice.held_back.then(|| w.held_since.unwrap_or(now));
+            if let Some(since) = w.held_since {
+                // Not sooner than the pause, should it be overdue.
+                next = next.min((since + PATIENCE).max(now + PAUSE));
             }
-        });
-    }
-
-    /// Runs `place` with what it needs, and unsubscribes whoever lost a slot.
-    pub(crate) fn placing(
-        &mut self,
-        index: usize,
-        now: Instant,
-        place: impl FnOnce(&mut Endpoint, &mut Placing<'_>),
-    ) -> (Option<Instant>, Vec<usize>) {
-        let Self {
-            sources,
-            endpoints,
-            entropy,
-            ssrcs,
-            tick,
-            settings,
-            ..
-        } = self;
-        let mut placing = Placing {
-            audio_slots: endpoints[index].audio_slots(settings.audio_slots),
-            sources,
-            fresh: Fresh { entropy, ssrcs },
-            tick: *tick,
-            now,
-            evicted: Vec::new(),
-            retry_at: None,
-        };
-        place(&mut endpoints[index], &mut placing);
-        let (evicted, retry_at) = (placing.evicted, placing.retry_at);
-        for &source in &evicted {
-            sources[source].unsubscribe(index);
         }
-        (retry_at, evicted)
-    }
-
-    fn subscribe(&mut self, index: usize, source: usize) {
-        self.set_target(index, source, Some(LayerId::FIRST));
+        endpoint.settle(&choices, budget, now);
+        for w in &mut endpoint.wanted {
+            if !endpoint.outlet_of.contains_key(&w.source) {
+                w.target = None;
+                w.is_new = true;
+            }
+        }
+        let is_empty = order.is_empty();
+        for (at, choice) in order.into_iter().zip(&choices) {
+            let source = self.endpoints[index].wanted[at].source;
+            self.set_target(index, source, choice.target);
+        }
+        self.choices = choices;
+        if !is_empty {
+            self.call_up(index, next);
+        }
     }
 }
+
+impl Endpoint {
+    /// What it wants of this source, if anything.
+    pub(crate) fn wants(&self, source: usize) -> Option<&Wanted> {
+        let at = self.wanted.binary_search_by_key(&source, |w| w.source);
+        at.ok().map(|at| &self.wanted[at])
+    }
+
+    fn settle(&mut self, choices: &[Choice], budget: Option<u64>, now: Instant) {
+        let ideal: u64 = choices.iter().map(|c| c.ideal_bitrate).sum();
+        let bitrate = choices.iter().map(|c| c.target_bitrate).sum();
+        self.chosen = Chosen {
+            at: Some(now),
+            budget,
+            bitrate,
+            suspended: choices.iter().filter(|c| c.target.is_none()).count(),
+            oversends: choices.iter().any(|c| c.oversends),
+            ideal,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,19 @@
 //! The conference: who is in it, what they send, and the calls of its owner.
 
+use crate::allocation::Dirty;
+use crate::allocator::Choice;
 use crate::endpoint::{Channel, Endpoint};
 use crate::hash::Keyed;
 use crate::loudest::Ranking;
+use crate::placing::News;
 use crate::settings::{
-    ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Output, PacketSink,
-    Settings, SlotMode,
+    Allocated, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Limits, Output,
+    PacketSink, Settings, SlotMode,
 };
 use crate::source::Source;
 use crate::speakers;
 use crate::timers::{Timer, Timers};
+use crate::wishes::Wanted;
 use althing_colibri::BridgeMessage;
 use althing_model::profile::{self, Codec};
 use althing_model::{
@@ -56,7 +60,20 @@ pub struct Conference {
     pub(crate) last_audio: Option<Instant>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
-    pub(crate) dirty: Vec<usize>,
+    /// Receivers for whom something is to be chosen anew.
+    pub(crate) dirty: VecDeque<usize>,
+    /// How many of them may be served before packets are looked after again.
+    pub(crate) may_serve: usize,
+    pub(crate) limits: Limits,
+    pub(crate) news: News,
+    /// When receivers are to be looked at again.
+    pub(crate) due: BTreeSet<(Instant, usize)>,
+    /// Re-used by every choice.
+    pub(crate) choices: Vec<Choice>,
+    pub(crate) spare_wanted: Vec<Wanted>,
+    pub(crate) spare_indices: Vec<usize>,
+    /// The greatest number of video sources, as it was last applied.
+    pub(crate) applied_last_n: Option<u32>,
     /// Audio sources that receivers have not been given yet.
     pub(crate) new_audio: Vec<usize>,
     /// Who is among the loudest.
@@ -67,7 +84,6 @@ pub struct Conference {
     pub(crate) preemptive: Option<usize>,
     /// Sources whose wants may have changed.
     pub(crate) touched: Vec<usize>,
-    pub(crate) retries: Vec<(Instant, usize)>,
     pub(crate) tick: u64,
     /// Sources with missing packets.
     pub(crate) missing: Vec<usize>,
@@ -130,13 +146,20 @@ impl Conference {
             last_audio: None,
             outputs: VecDeque::new(),
             timers: Timers::default(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
+            may_serve: 0,
+            limits: Limits::default(),
+            news: News::default(),
+            due: BTreeSet::new(),
+            choices: Vec::new(),
+            spare_wanted: Vec::new(),
+            spare_indices: Vec::new(),
+            applied_last_n: None,
             new_audio: Vec::new(),
             ranking,
             freed_audio: 0,
             preemptive: None,
             touched: Vec::new(),
-            retries: Vec::new(),
             tick: 0,
             missing: Vec::new(),
             recorded: Vec::new(),
@@ -166,7 +189,8 @@ impl Conference {
         self.ids.insert(settings.id.clone(), key);
         entry.insert(Endpoint::new(key, settings, self.hash));
         self.order.push(index);
-        self.dirty.push(index);
+        self.mark(index, Dirty::ALL);
+        self.size_changed();
         key
     }
 
@@ -177,9 +201,9 @@ impl Conference {
         for source in self.endpoints[index].sources.clone() {
             self.remove_source(source);
         }
-        for (source, height) in std::mem::take(&mut self.endpoints[index].effective) {
-            self.sources[source].wants.remove(height);
-            self.touched.push(source);
+        for w in std::mem::take(&mut self.endpoints[index].wanted) {
+            self.sources[w.source].wants.remove(w.height);
+            self.touched.push(w.source);
         }
         for outlet in &self.endpoints[index].outlets {
             if let (true, Some(source)) = (outlet.subscribed, outlet.source) {
@@ -204,7 +228,9 @@ impl Conference {
         self.order.retain(|i| *i != index);
         self.dirty.retain(|i| *i != index);
         self.recorded.retain(|i| *i != index);
-        self.retries.retain(|(_, i)| *i != index);
+        if let Some(due) = endpoint.due {
+            self.due.remove(&(due, index));
+        }
         let was_recent = self.recent.contains(&index);
         self.recent.retain(|i| *i != index);
         if self.dominant == Some(index) {
@@ -213,9 +239,9 @@ impl Conference {
         } else if was_recent {
             self.tell_dominant();
         }
-        // Whoever was kept out by last-N may now come in; a voice without a slot looks for one
-        // with its next packet.
-        self.mark_all_dirty(false, true);
+        // Whoever was kept out by last-N is marked with the sources that left; a voice without a slot
+        // looks for one with its next packet.
+        self.size_changed();
     }
 
     /// What the endpoint may send from now on.
@@ -273,7 +299,8 @@ impl Conference {
         let Some(index) = self.index(key) else { return };
         // What is pending is settled first, so that the whole state below is the newest.
         self.endpoints[index].channel = Channel::Closed;
-        self.allocate();
+        self.serve_new_audio(now);
+        self.serve(index, now);
         self.endpoints[index].channel = Channel::Open;
         self.send(index, &BridgeMessage::ServerHello { version: None });
         for source in self.endpoints[index].sources.clone() {
@@ -318,19 +345,9 @@ impl Conference {
     pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl PacketSink) {
         self.enter(now);
         if self.timers.take(Timer::Allocation, now) {
-            let mut next = None;
-            for (at, index) in std::mem::take(&mut self.retries) {
-                if at <= now {
-                    self.mark_dirty(index, true, true);
-                } else {
-                    next = Some(next.map_or(at, |n: Instant| n.min(at)));
-                    self.retries.push((at, index));
-                }
-            }
-            if let Some(at) = next {
-                self.timers.arm(Timer::Allocation, at);
-            }
+            self.wake_due(now);
         }
+        self.refill();
         self.allocate();
         if self.timers.take(Timer::Missing, now) {
             self.ask_for_missing(now, sink);
@@ -384,6 +401,19 @@ impl Conference {
         })
     }
 
+    /// How receivers fare at this moment; looks at each.
+    #[must_use]
+    pub fn allocated(&self) -> Allocated {
+        let mut sum = Allocated::default();
+        for (_, endpoint) in &self.endpoints {
+            let chosen = &endpoint.chosen;
+            sum.suspended_sources += chosen.suspended;
+            sum.endpoints_with_suspended_sources += usize::from(chosen.suspended > 0);
+            sum.endpoints_oversending += usize::from(chosen.oversends);
+        }
+        sum
+    }
+
     /// How many endpoints there are.
     #[must_use]
     pub fn endpoint_count(&self) -> usize {
@@ -403,12 +433,14 @@ impl Conference {
     }
 
     /// Whether receivers or senders have something to be told.
-    const fn has_pending(&self) -> bool {
+    fn has_pending(&self) -> bool {
         !(self.dirty.is_empty() && self.touched.is_empty() && self.new_audio.is_empty())
     }
 
     pub(crate) fn enter(&mut self, now: Instant) {
-        self.now = Some(now);
+        if self.now.replace(now) != Some(now) {
+            self.refill();
+        }
         self.origin.get_or_insert(now);
     }
 

@@ -54,7 +54,7 @@ impl Conference {
         }
         self.counters.dominant_speaker_changes += 1;
         self.tell_dominant();
-        self.mark_all_dirty(false, true);
+        self.mark_who_must_choose();
         if let Some(index) = winner {
             self.expect_stage(index, now);
         }

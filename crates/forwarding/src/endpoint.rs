@@ -1,16 +1,17 @@
 //! One endpoint: as a sender, and as a receiver.
 
-use crate::allocation::Wishes;
+use crate::allocation::{Chosen, Dirty};
 use crate::bucket::Bucket;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
 use crate::outlet::Outlet;
 use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, SlotMode};
 use crate::slots::Ended;
 use crate::speakers::Speaker;
+use crate::wishes::{Wanted, Wishes};
 use althing_colibri::AudioSubscription;
 use althing_model::{EndpointId, MediaKind, MediaKinds, Role, SourceName, Ssrc, VideoType};
 use althing_rtp::rtcp::TransportCcRecorder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where an SSRC of a sender leads.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +62,17 @@ pub(crate) struct Endpoint {
     pub(crate) wishes: Wishes,
     pub(crate) audio: AudioSubscription,
     pub(crate) hearing: Hearing,
-    /// Effective heights of the sources it wants, by source index.
-    pub(crate) effective: Vec<(usize, i32)>,
+    /// The sources it wants, by source index.
+    pub(crate) wanted: Vec<Wanted>,
+    /// More than it may have; who comes first matters.
+    pub(crate) left_out: bool,
+    pub(crate) chosen: Chosen,
     pub(crate) forwarded: Vec<SourceName>,
     pub(crate) outlets: Vec<Outlet>,
     pub(crate) outlet_of: IndexMap<usize>,
+    /// Outlets that got another source while the receiver could not be told, and what it still
+    /// shows on them.
+    pub(crate) renamed: Vec<(SourceName, usize)>,
     /// Outlet by SSRC, and whether that is its retransmission SSRC. Kept as long as the outlet: an
     /// SSRC does not return in another meaning while anybody may remember it.
     pub(crate) by_ssrc: SsrcMap<(usize, bool)>,
@@ -74,8 +81,17 @@ pub(crate) struct Endpoint {
     pub(crate) transport_cc: u16,
     /// Greater for who was dominant later; 0 for never.
     pub(crate) spoke: u64,
-    pub(crate) dirty_audio: bool,
-    pub(crate) dirty_video: bool,
+    pub(crate) path_carries: Option<u64>,
+    /// What of the above is to be found anew.
+    pub(crate) dirty: Dirty,
+    /// It stands in the conference's queue of those.
+    pub(crate) queued: bool,
+    /// How far it has read of the sources that came.
+    pub(crate) news_read: u64,
+    /// When it is to be looked at again.
+    pub(crate) due: Option<Instant>,
+    /// Some source found no slot, but may later.
+    pub(crate) awaits_slot: bool,
 }
 
 impl Endpoint {
@@ -106,7 +122,9 @@ impl Endpoint {
             wishes: Wishes::default(),
             audio: AudioSubscription::default(),
             hearing: Hearing::Loudest,
-            effective: Vec::new(),
+            wanted: Vec::new(),
+            left_out: false,
+            chosen: Chosen::default(),
             forwarded: Vec::new(),
             outlets: Vec::new(),
             outlet_of: IndexMap::with_hasher(hash),
@@ -114,9 +132,25 @@ impl Endpoint {
             ended: Ended::new(hash),
             transport_cc: 0,
             spoke: 0,
-            dirty_audio: true,
-            dirty_video: true,
+            path_carries: None,
+            dirty: Dirty::default(),
+            renamed: Vec::new(),
+            queued: false,
+            news_read: 0,
+            due: None,
+            awaits_slot: false,
         }
+    }
+
+    /// What its path carries of video; bit/s.
+    pub(crate) const fn budget(&self) -> Option<u64> {
+        self.path_carries
+    }
+
+    /// What all of it would take that the receiver wants: probing for more is of no use; bit/s.
+    #[allow(dead_code, reason = "probing is about to come")]
+    pub(crate) const fn probe_goal(&self) -> u64 {
+        self.chosen.ideal
     }
 
     pub(crate) fn is_visitor(&self) -> bool {

@@ -66,7 +66,7 @@ impl Conference {
         for at in 0..self.order.len() {
             let index = self.order[at];
             // Others are about to be done whole.
-            if !self.endpoints[index].dirty_audio {
+            if !self.endpoints[index].dirty.audio {
                 self.place_audio(index, sources, now);
                 self.announce(index, now);
             }

@@ -17,9 +17,11 @@ pub(crate) struct LayerId {
 
 impl LayerId {
     /// All there is in the first encoding.
+    #[allow(dead_code, reason = "views are about to be of whole encodings")]
     pub(crate) const FIRST: Self = Self::all_of(0);
 
     /// Everything within an encoding.
+    #[allow(dead_code, reason = "views are about to be of whole encodings")]
     pub(crate) const fn all_of(encoding: u8) -> Self {
         Self {
             encoding,
@@ -66,7 +68,6 @@ pub(crate) fn nominal(encodings: usize) -> Vec<Layer> {
 
 impl Source {
     /// Its layers, ascending; nominal before the first packet.
-    #[allow(dead_code, reason = "the allocator is about to choose among them")]
     pub(crate) fn layers(&self) -> &[Layer] {
         &self.layers
     }
@@ -106,12 +107,8 @@ impl Conference {
         }
         for at in 0..self.order.len() {
             let index = self.order[at];
-            let wants = self.endpoints[index]
-                .effective
-                .binary_search_by_key(&source, |(s, _)| *s)
-                .is_ok();
-            if wants {
-                self.mark_dirty(index, false, true);
+            if self.endpoints[index].wants(source).is_some() {
+                self.mark_layers(index);
             }
         }
     }

@@ -19,6 +19,7 @@
 //! receivers, other sources and other slots cost nothing.
 
 mod allocation;
+mod allocator;
 mod audience;
 mod audio;
 mod bucket;
@@ -40,6 +41,7 @@ mod messages;
 mod missing;
 mod outlet;
 mod pauses;
+mod placing;
 mod reports;
 mod settings;
 mod silence;
@@ -48,12 +50,13 @@ mod source;
 mod speakers;
 mod telling;
 mod timers;
+mod wishes;
 
 #[doc(hidden)]
 pub mod fuzzing;
 
 pub use conference::Conference;
 pub use settings::{
-    ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Hearing, Loudest, Output,
-    PacketSink, Settings, SlotMode,
+    Allocated, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Hearing,
+    Limits, Loudest, Output, PacketSink, Settings, SlotMode,
 };

@@ -29,10 +29,8 @@ impl Conference {
                 self.counters.sources_refused += 1;
             }
         }
-        let mut video = false;
         for old in endpoint.sources.clone() {
             if !list.iter().any(|s| s.name == self.sources[old].name) {
-                video |= self.sources[old].kind == MediaKind::Video;
                 self.remove_source(old);
             }
         }
@@ -43,9 +41,9 @@ impl Conference {
                 if s.signalled_type != description.video_type {
                     s.signalled_type = description.video_type;
                     s.video_type = description.video_type;
-                    video = true;
+                    self.video_type_changed(source);
                 }
-                if s.encodings == description.encodings {
+                if self.sources[source].encodings == description.encodings {
                     continue;
                 }
                 self.release_ssrcs(source);
@@ -56,7 +54,6 @@ impl Conference {
             {
                 self.counters.sources_refused += 1;
                 if let Some(source) = known {
-                    video |= self.sources[source].kind == MediaKind::Video;
                     self.remove_source(source);
                 }
                 continue;
@@ -71,10 +68,9 @@ impl Conference {
             self.claim_ssrcs(index, source);
             match self.sources[source].kind {
                 MediaKind::Audio => self.new_audio.push(source),
-                MediaKind::Video => video = true,
+                MediaKind::Video => self.offer(source),
             }
         }
-        self.mark_all_dirty(false, video);
     }
 
     fn add_source(&mut self, index: usize, description: SourceDescription) -> usize {
@@ -153,17 +149,22 @@ impl Conference {
         if self.preemptive == Some(source) {
             self.preemptive = None;
         }
+        self.news.forget(source);
         if let Some(owner) = self.endpoints.get_mut(s.owner.index()) {
             owner.sources.retain(|i| *i != source);
         }
-        for (_, endpoint) in &mut self.endpoints {
+        let mut losers = std::mem::take(&mut self.spare_indices);
+        for (index, endpoint) in &mut self.endpoints {
             endpoint.unmap(source);
-            if let Ok(at) = endpoint
-                .effective
-                .binary_search_by_key(&source, |(s, _)| *s)
-            {
-                endpoint.effective.remove(at);
+            if let Ok(at) = endpoint.wanted.binary_search_by_key(&source, |w| w.source) {
+                endpoint.wanted.remove(at);
+                losers.push(index);
             }
         }
+        // Whatever it took, of places or of bandwidth, others may have.
+        for index in losers.drain(..) {
+            self.mark_dirty(index, false, true);
+        }
+        self.spare_indices = losers;
     }
 }

@@ -62,9 +62,9 @@ impl Conference {
             endpoint.set_early_type(name, video_type);
             return;
         };
-        let source = &mut self.sources[source];
-        if std::mem::replace(&mut source.video_type, video_type) != video_type {
-            self.mark_all_dirty(false, true);
+        let before = std::mem::replace(&mut self.sources[source].video_type, video_type);
+        if before != video_type {
+            self.video_type_changed(source);
         }
     }
 
@@ -108,9 +108,7 @@ impl Conference {
         self.broadcast(&message, |i, e| {
             let looks = || {
                 let wishes = &e.wishes;
-                sources
-                    .iter()
-                    .any(|s| e.effective.binary_search_by_key(s, |(k, _)| *k).is_ok())
+                sources.iter().any(|s| e.wants(*s).is_some())
                     || names
                         .iter()
                         .any(|n| wishes.on_stage.contains(n) || wishes.selected.contains(n))

@@ -64,7 +64,8 @@ pub(crate) struct Outlet {
     pub(crate) known: bool,
     /// The mapping is to be announced.
     pub(crate) changed: bool,
-    pub(crate) created: Instant,
+    /// When the receiver was told of the SSRC first; before that, when it was made.
+    pub(crate) known_since: Instant,
     pub(crate) touched: u64,
     /// By which numbers audio comes here.
     pub(crate) class: Class,
@@ -118,7 +119,7 @@ impl Outlet {
             subscribed: false,
             known: false,
             changed: false,
-            created: now,
+            known_since: now,
             touched: 0,
             class: Class::Fresh,
             gate: Gate::Unannounced,
@@ -306,6 +307,9 @@ impl Outlet {
     pub(crate) fn announced(&mut self, hold: Duration, now: Instant) {
         self.changed = false;
         let known = std::mem::replace(&mut self.known, true);
+        if !known {
+            self.known_since = now;
+        }
         if self.gate == Gate::Unannounced {
             self.gate = if known {
                 Gate::Waiting

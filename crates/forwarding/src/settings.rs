@@ -1,6 +1,7 @@
 //! What goes into a conference and comes out of it.
 
-use althing_model::{EndpointId, MediaKinds, Role};
+use althing_model::{EndpointId, MediaKinds, Role, VideoType};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub struct Settings {
     pub transport_cc: bool,
     /// At most this many video sources per receiver, whatever it asks for; nothing for no limit.
     pub last_n: Option<u32>,
+    /// The same for conferences of at least so many endpoints; the greatest size that is reached
+    /// counts.
+    pub last_n_by_size: BTreeMap<usize, u32>,
     /// How long the first packet on a brand-new SSRC waits after the map was handed out: a browser
     /// that has not yet added the SSRC may bind it to the wrong line for ever.
     pub slot_hold: Duration,
@@ -41,6 +45,7 @@ impl Default for Settings {
         Self {
             transport_cc: false,
             last_n: None,
+            last_n_by_size: BTreeMap::new(),
             slot_hold: Duration::from_millis(400),
             stats_filter_threshold: 20,
             loudest: Some(Loudest::default()),
@@ -76,6 +81,38 @@ pub enum Hearing {
     Loudest,
     /// Every source: whoever records or transcribes.
     All,
+}
+
+/// What receivers are kept to while the machine has too much to do (protocol 5 §18).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// At most this many video sources per receiver; nothing for no limit.
+    pub last_n: Option<u32>,
+    /// No camera is forwarded, or asked for, taller than this; px of the smaller side. Screens
+    /// stay as they are: smaller, they could not be read.
+    pub max_height: Option<u32>,
+}
+
+impl Limits {
+    /// The height that remains of a wish; negative for no limit.
+    pub(crate) fn cap(self, height: i32, video_type: VideoType) -> i32 {
+        match self.max_height.map(i32::try_from) {
+            Some(Ok(max)) if !video_type.is_desktop() && (height < 0 || height > max) => max,
+            _ => height,
+        }
+    }
+}
+
+/// How the receivers of a conference fare at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Allocated {
+    /// Video sources that somebody wants and whose path does not carry them, summed over receivers.
+    pub suspended_sources: usize,
+    /// Receivers with such sources.
+    pub endpoints_with_suspended_sources: usize,
+    /// Receivers whose screen share on stage takes more than their path is thought to carry.
+    pub endpoints_oversending: usize,
 }
 
 /// Names an endpoint of one conference. A key of a removed endpoint names nobody; calls with it do
@@ -157,6 +194,8 @@ pub struct ConferenceCounters {
     pub hidden: u64,
     /// Audio packets of sources that were not among the loudest.
     pub unranked: u64,
+    /// How often layers were chosen for a receiver.
+    pub allocations: u64,
     /// Keyframe requests sent to senders.
     pub keyframe_requests: u64,
     /// Sequence numbers asked of senders again.

@@ -2,7 +2,8 @@
 //!
 //! A rewriting receiver has a pool of slots that only grows to its limit; a slot stays with its
 //! source while that is there, waits in case the name returns, and is re-used by others then. It is
-//! not given away within a second of its creation, since the client may still be adding it.
+//! not given away within a second of being announced, since the client may still be adding it. And
+//! no source comes to a slot while the client still shows it on another: it would not clear that.
 //!
 //! A plain receiver sees sources by their own SSRCs and has an outlet for each: as many as there can
 //! be at once. The outlet of a source that ended is kept for its return, until another source needs
@@ -128,6 +129,16 @@ impl Endpoint {
             placing.evicted.push(before);
             outlet.subscribed = false;
         }
+        let name = &placing.sources[source].name;
+        if self.mode == SlotMode::Rewriting && outlet.known && outlet.name != *name {
+            match self.renamed.iter().position(|(_, i)| *i == chosen) {
+                Some(at) if self.renamed[at].0 == *name => {
+                    self.renamed.swap_remove(at);
+                }
+                Some(_) => {}
+                None => self.renamed.push((outlet.name.clone(), chosen)),
+            }
+        }
         outlet.map(source, placing.sources[source].name.clone());
         outlet.touched = placing.tick;
         if self.mode == SlotMode::Plain {
@@ -146,7 +157,12 @@ impl Endpoint {
         may_evict: Option<Evictable<'_>>,
     ) -> Option<usize> {
         let Source { kind, name, .. } = &placing.sources[source];
-        let settled = |o: &Outlet| placing.now.saturating_duration_since(o.created) >= SETTLED;
+        let settled = |o: &Outlet| {
+            !o.known || placing.now.saturating_duration_since(o.known_since) >= SETTLED
+        };
+        if let Some((_, still)) = self.renamed.iter().find(|(shown, _)| shown == name) {
+            return Some(*still);
+        }
         let mut count = 0;
         let mut free = None;
         for (i, outlet) in self.outlets.iter().enumerate() {

@@ -15,6 +15,7 @@ impl Conference {
         if endpoint.mode != SlotMode::Rewriting || endpoint.channel != Channel::Open {
             return;
         }
+        endpoint.renamed.clear();
         let (mut video, mut audio) = (Vec::new(), Vec::new());
         for outlet in endpoint.outlets.iter_mut().filter(|o| o.changed) {
             let Some(source) = outlet.source else {
@@ -60,21 +61,16 @@ impl Conference {
     /// Sends `ForwardedSources` if the set has changed, or `always`.
     pub(crate) fn tell_forwarded(&mut self, index: usize, always: bool) {
         let endpoint = &self.endpoints[index];
-        let mut forwarded: Vec<SourceName> = endpoint
-            .effective
-            .iter()
-            .filter(|(s, _)| endpoint.outlet_of.contains_key(s))
-            .map(|(s, _)| self.sources[*s].name.clone())
-            .collect();
-        forwarded.sort_unstable();
-        if !always && forwarded == endpoint.forwarded {
+        let given = endpoint.wanted.iter().filter(|w| w.target.is_some());
+        let names = given.map(|w| &self.sources[w.source].name);
+        if !always && names.clone().eq(&endpoint.forwarded) {
             return;
         }
-        self.endpoints[index].forwarded.clone_from(&forwarded);
-        self.send(
-            index,
-            &BridgeMessage::ForwardedSources { sources: forwarded },
-        );
+        let forwarded: Vec<SourceName> = names.cloned().collect();
+        let mut sources = forwarded.clone();
+        sources.sort_unstable();
+        self.endpoints[index].forwarded = forwarded;
+        self.send(index, &BridgeMessage::ForwardedSources { sources });
     }
 
     /// Tells owners how much of their sources is wanted, where that has changed.

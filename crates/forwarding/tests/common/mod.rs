@@ -139,9 +139,20 @@ impl Room {
     }
 
     pub fn drain(&mut self) {
-        while let Some(Output::Message { to, json }) = self.conference.poll() {
-            self.messages
-                .push((to, BridgeMessage::parse(&json).unwrap()));
+        loop {
+            while let Some(Output::Message { to, json }) = self.conference.poll() {
+                self.messages
+                    .push((to, BridgeMessage::parse(&json).unwrap()));
+            }
+            // What concerns many is done in turns.
+            if self
+                .conference
+                .next_timeout()
+                .is_none_or(|at| at > self.now)
+            {
+                return;
+            }
+            self.conference.handle_timeout(self.now, &mut self.sink);
         }
     }
 
