@@ -13,6 +13,7 @@ import type {
   MediaOutcome
 } from '@althing/core'
 import { t } from './i18n/index.ts'
+import { loginAddress } from './login.ts'
 import { calm, isShown, nextBar, SLEPT_MS, type Bar } from './machines/reconnect.ts'
 import { keepsPreview, nextScreen, start, type Screen, type ScreenEvent } from './machines/screen.ts'
 import { healthAtStart, nextHealth, type DeviceHealth } from './machines/trouble.ts'
@@ -25,7 +26,7 @@ import { Meeting } from './meeting/meeting.svelte.ts'
 import { Notices } from './meeting/notices.svelte.ts'
 import { linkOptions, pathOf, placeOf, serverFor, type LinkOptions, type PageConfig, type Place } from './page.ts'
 import { Settings, type Theme } from './settings.svelte.ts'
-import { takeToken, type Token } from './token.ts'
+import { keepToken, keptToken, takeToken, type Token } from './token.ts'
 
 /** The two doors of `@althing/core`; development puts a stage set behind them. */
 export interface Core {
@@ -87,6 +88,11 @@ export class App {
     return this.#token !== null
   }
 
+  /** There is a page to log in at. */
+  get canLogIn(): boolean {
+    return this.config.login !== undefined
+  }
+
   /** What others are shown of this person. */
   get shownName(): string {
     return this.tokenName ?? this.settings.values.name
@@ -132,6 +138,17 @@ export class App {
 
   givePassword(password: string): void {
     this.meeting?.conference.givePassword(password)
+  }
+
+  /** Leaves for the login page, which brings back who this is. */
+  async logIn(): Promise<void> {
+    const { login } = this.config
+    if (login === undefined) return
+    const { microphoneOn, cameraOn } = this.settings.values
+    const from = { ...this.place, microphoneOff: !microphoneOn, cameraOff: !cameraOn }
+    const address = await loginAddress(login, from, sessionStorage)
+    if (address === null) this.notices.show(t('asking.loginBroken'), { tone: 'warn' })
+    else location.assign(address)
   }
 
   leave(): void {
@@ -208,10 +225,15 @@ export class App {
   /** Out of the address before anything else can see it; another room needs another link. */
   #readToken(before: Place): void {
     const given = takeToken(location)
+    const { room, tenant } = this.place
+    const path = room === null ? null : pathOf(room, tenant)
     if (given) {
       this.#token = given.token.text === '' ? null : given.token
       history.replaceState(history.state, '', given.clean)
-    } else if (before.room !== this.place.room || before.tenant !== this.place.tenant) this.#token = null
+      if (path !== null) keepToken(sessionStorage, path, given.token.text)
+    } else if (before.room !== room || before.tenant !== tenant) {
+      this.#token = path === null ? null : keptToken(sessionStorage, path)
+    }
   }
 
   #dispatch(event: ScreenEvent): void {
@@ -353,6 +375,8 @@ export class App {
     this.bar = nextBar(this.bar, { type: 'connection', state, now })
     if (isShown(this.bar) && !wasShown) this.announcer.urgent(barText(this.bar))
     if (wasShown && state.phase === 'joined') this.announcer.urgent(t('reconnect.back'))
+    // A refused one is of no use to a reload, which may still come in as a guest.
+    if (state.phase === 'failed' && state.code === 'not-authorized') keepToken(sessionStorage, '', '')
     const byName = state.phase === 'kicked' ? (this.meeting?.occupantName(state.by) ?? null) : null
     this.#dispatch({ type: 'connection', state, now, byName, jitter: Math.random() })
   }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'v
 import type { ConnectionState, JoinOptions } from '@althing/core'
 import { App } from './app.svelte.ts'
 import AppView from './App.svelte'
+import type { PageConfig } from './page.ts'
 import { Settings } from './settings.svelte.ts'
 import { deviceOn, FakeConference, FakeMedia, frame, person, said } from './test/fake.ts'
 
@@ -23,7 +24,7 @@ beforeEach(() => {
 afterEach(cleanup)
 
 /** The page at an address. */
-function open(address: string, name = 'Ana'): App {
+function open(address: string, name = 'Ana', config: PageConfig = {}): App {
   history.replaceState(null, '', address)
   const core = {
     createLocalMedia: () => media.media,
@@ -34,7 +35,7 @@ function open(address: string, name = 'Ana'): App {
   }
   const settings = new Settings(null)
   settings.values.name = name
-  const app = new App(core, {}, settings)
+  const app = new App(core, config, settings)
   app.boot()
   render(AppView, { app })
   flushSync()
@@ -211,12 +212,46 @@ describe('at the door', () => {
     expect(app.settings.values.name).toBe('Ana')
   })
 
-  test('a refused token is told with the reason', () => {
+  test('a token is kept for the tab: a reload is the same person, another room is not', () => {
+    open('/standup?jwt=h.x.s')
+    cleanup()
+    for (const [address, token] of [['/standup', 'h.x.s'], ['/other', undefined], ['/t/standup', undefined]] as const) {
+      joined.length = 0
+      open(address).join()
+      expect(joined[0]?.token).toBe(token)
+      cleanup()
+    }
+    expect(Object.values(localStorage).join()).not.toContain('h.x.s')
+  })
+
+  test('a host who is not there may say so, where there is a page to log in at', () => {
+    const app = open('/standup', 'Ana', { login: 'https://login.example/{room}' })
+    let asked = 0
+    app.logIn = async () => void asked++
+    click('[data-action=join]')
+    say({ phase: 'asking', for: 'host', since: 0, wrong: false, tried: 0 })
+    expect(find('[data-action=login]')!.textContent).toBe('I am the host')
+    click('[data-action=login]')
+    say({ phase: 'failed', code: 'not-authorized' })
+    expect(find('[data-action=login]')!.textContent).toBe('Sign in')
+    click('[data-action=login]')
+    expect(asked).toBe(2)
+  })
+
+  test('without such a page nobody is asked to log in', () => {
+    open('/standup')
+    click('[data-action=join]')
+    say({ phase: 'asking', for: 'host', since: 0, wrong: false, tried: 0 })
+    expect(find('[data-action=login]')).toBeNull()
+  })
+
+  test('a refused token is told with the reason, and forgotten', () => {
     open('/standup?jwt=x')
     click('[data-action=join]')
     say({ phase: 'failed', code: 'not-authorized', text: 'token expired' })
     expect(find('h1')!.textContent).toBe('Your link was refused')
     expect(find('[data-said]')!.textContent).toBe('The server says: token expired')
+    expect(Object.values(sessionStorage).join()).not.toContain('x')
   })
 })
 

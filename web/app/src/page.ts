@@ -9,6 +9,8 @@ export interface PageConfig {
   /** Path or whole address of the signalling socket. */
   readonly websocket?: string
   readonly version?: string
+  /** Where people log in: an address with places to fill in, see `login.ts`. */
+  readonly login?: string
 }
 
 /** Where a page is. */
@@ -38,7 +40,7 @@ export function readPageConfig(document: Document): PageConfig {
   }
 }
 
-const FIELDS = ['domain', 'muc', 'focus', 'websocket', 'version'] as const
+const FIELDS = ['domain', 'muc', 'focus', 'websocket', 'version', 'login'] as const
 
 function onlyStrings(raw: object): PageConfig {
   const given = raw as Record<string, unknown>

@@ -1,4 +1,7 @@
-/** A token in a link: taken out of the address at once, kept nowhere but in this page's memory. */
+/**
+ * A token in a link: taken out of the address at once, so that neither a link passed on nor a referrer tells it,
+ * and kept for this tab and this room, so that a reload is the same person. It goes with the tab.
+ */
 
 export interface Token {
   readonly text: string
@@ -17,12 +20,37 @@ export function takeToken({ pathname, search, hash }: Address): { token: Token; 
   const query = new URLSearchParams(search)
   const options = hash.replace(/^#/u, '').split('&')
   const inHash = options.find(option => option.startsWith('jwt='))?.slice(4)
-  const text = decode(inHash ?? '') || query.get('jwt')
+  // Stock login pages write options as JSON: `#jwt="…"`.
+  const text = decode(inHash ?? '').replace(/^"(.*)"$/u, '$1') || query.get('jwt')
   if (!text && !query.has('jwt') && inHash === undefined) return null
   query.delete('jwt')
   const rest = options.filter(option => option !== '' && !option.startsWith('jwt=')).join('&')
   const clean = pathname + (query.size > 0 ? `?${query}` : '') + (rest === '' ? '' : `#${rest}`)
-  return { token: { text: text ?? '', name: nameIn(text ?? '') }, clean }
+  return { token: tokenOf(text ?? ''), clean }
+}
+
+const KEPT = 'althing.token'
+
+/** Keeps the token of a room for this tab; an empty one forgets it. */
+export function keepToken(store: Pick<Storage, 'setItem' | 'removeItem'>, room: string, text: string): void {
+  if (text === '') store.removeItem(KEPT)
+  else store.setItem(KEPT, JSON.stringify([room, text]))
+}
+
+/** The token that this tab has for a room. */
+export function keptToken(store: Pick<Storage, 'getItem'>, room: string): Token | null {
+  const kept = store.getItem(KEPT)
+  if (kept === null) return null
+  try {
+    const [where, text] = JSON.parse(kept) as unknown[]
+    return where === room && typeof text === 'string' ? tokenOf(text) : null
+  } catch {
+    return null
+  }
+}
+
+function tokenOf(text: string): Token {
+  return { text, name: nameIn(text) }
 }
 
 /** Unchecked, for showing only: the service decides what it believes. */

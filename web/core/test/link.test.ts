@@ -6,6 +6,7 @@ import {
   ID,
   ROOM,
   SID,
+  Service,
   type World,
   begin,
   fixture,
@@ -31,8 +32,8 @@ afterEach(() => {
 })
 
 /** In a call with Bo, media flowing. */
-async function inCall(prepare: (world: World) => Promise<unknown> = async () => {}): Promise<World> {
-  const world = begin()
+async function inCall(prepare: (world: World) => Promise<unknown> = async () => {}, service = new Service()): Promise<World> {
+  const world = begin({}, service)
   world.service.entry = () => [
     presence('focus', item('moderator')),
     presence(BO, item('participant') + sources(BO, { a0: false, v0: false })),
@@ -310,6 +311,142 @@ describe('session-terminate', () => {
     await pass(2_500)
     expect(phases).toEqual(['reconnecting media 1', 'reconnecting signalling 1', 'joined'])
     await meeting.leave()
+  })
+})
+
+describe('a silent path', () => {
+  const terminated = ({ service }: World) => service.asked('session-terminate').map(({ attrs }) => attrs['sid'])
+
+  it('is given up after two seconds when the service answers', async () => {
+    const world = await inCall()
+    const { service, meeting, phases } = world
+    FakePeer.last.go('disconnected')
+    await pass(999)
+    expect(phases).toEqual([])
+    await pass(1)
+    expect(phases).toEqual(['reconnecting media 1'])
+    await pass(999)
+    expect(terminated(world)).toEqual([])
+    await pass(1)
+    expect(terminated(world)).toEqual([SID])
+    await service.offer('second')
+    FakePeer.last.go('connected')
+    expect(phases).toEqual(['reconnecting media 1', 'joined'])
+    expect(meeting.snapshot()).toMatchObject(CONNECTED)
+    await meeting.leave()
+  })
+
+  it.each([500, 1_500])('that says something after %i ms is kept', async (wait) => {
+    const world = await inCall()
+    FakePeer.last.go('disconnected')
+    await pass(wait)
+    FakePeer.last.go('connected')
+    await pass(30_000)
+    expect(terminated(world)).toEqual([])
+    expect(world.meeting.snapshot()).toMatchObject(CONNECTED)
+    await world.meeting.leave()
+  })
+
+  it('is waited for while the service is silent, too', async () => {
+    const world = await inCall()
+    world.service.ping = 'silence'
+    FakePeer.last.go('disconnected')
+    await pass(12_000)
+    expect(world.phases).toEqual([])
+    // The network is back, the path is not.
+    world.service.ping = { error: stanzaError('service-unavailable') }
+    await pass(6_000)
+    expect(world.phases).toEqual(['reconnecting media 1'])
+    await pass(1_000)
+    expect(terminated(world)).toEqual([SID])
+    await world.meeting.leave()
+  })
+
+  it('takes a silent socket along: another one tells that the network is back, and a new path is asked for', async () => {
+    const managed = new Service()
+    managed.managed = true
+    const { service, meeting, phases } = await inCall(undefined, managed)
+    service.ping = 'silence'
+    service.reachable = false
+    FakePeer.last.go('disconnected')
+    await pass(5_999)
+    expect(phases).toEqual([])
+    await pass(1)
+    expect(phases).toEqual(['reconnecting signalling 1'])
+    FakePeer.last.go('failed')
+    service.ping = 'result'
+    service.reachable = true
+    await pass(500)
+    expect(phases).toEqual(['reconnecting signalling 1', 'joined', 'reconnecting media 1'])
+    await pass(1)
+    expect(terminated({ service } as World)).toEqual([SID])
+    await service.offer('second')
+    FakePeer.last.go('connected')
+    expect(meeting.snapshot()).toMatchObject(CONNECTED)
+    expect(service.joins).toBe(1)
+    await meeting.leave()
+  })
+
+  it('that comes back to a socket on which nobody answers gives that up', async () => {
+    const managed = new Service()
+    managed.managed = true
+    const { service, meeting, phases } = await inCall(undefined, managed)
+    FakePeer.last.go('disconnected')
+    await pass(500)
+    service.ping = 'silence'
+    FakePeer.last.go('connected')
+    await pass(1_999)
+    expect(phases).toEqual([])
+    await pass(1)
+    expect(phases).toEqual(['reconnecting signalling 1'])
+    service.ping = 'result'
+    await pass(500)
+    expect(phases.at(-1)).toBe('joined')
+    expect(terminated({ service } as World)).toEqual([])
+    expect(meeting.snapshot()).toMatchObject(CONNECTED)
+    await meeting.leave()
+  })
+
+  it('that falls silent again and again is waited for longer and longer', async () => {
+    const world = await inCall()
+    const waits: number[] = []
+    for (const next of ['second', 'third', 'fourth']) {
+      const since = Date.now()
+      const before = terminated(world).length
+      FakePeer.last.go('disconnected')
+      while (terminated(world).length === before) await pass(500)
+      waits.push(Date.now() - since)
+      await world.service.offer(next)
+      FakePeer.last.go('connected')
+    }
+    expect(waits).toEqual([2_000, 5_000, 17_000])
+    FakePeer.last.go('disconnected')
+    await pass(30_000)
+    expect(terminated(world)).toHaveLength(3)
+    // As ever when the browser gives it up; and a minute later all is forgotten.
+    FakePeer.last.go('failed')
+    await pass(2_000)
+    expect(terminated(world)).toHaveLength(4)
+    await world.service.offer('fifth')
+    FakePeer.last.go('connected')
+    await pass(60_000)
+    FakePeer.last.go('disconnected')
+    await pass(2_000)
+    expect(terminated(world)).toHaveLength(5)
+    await world.meeting.leave()
+  })
+
+  it('of a session that is broken for another reason does not mend it', async () => {
+    const world = await inCall()
+    FakePeer.last.go('disconnected')
+    await pass(1_000)
+    FakePeer.refuses = true
+    world.service.channel.say(map('Video', [`${BO}-v0`, 7001, 7002]))
+    await pass(100)
+    FakePeer.last.go('connected')
+    await pass(900)
+    expect(terminated(world)).toEqual([SID])
+    await world.meeting.leave()
   })
 })
 

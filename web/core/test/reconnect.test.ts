@@ -3,6 +3,8 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
+  type Fault,
+  doubtedAfterMs,
   mayRetry,
   mediaBack,
   mediaLost,
@@ -42,11 +44,23 @@ describe('transitions', () => {
     expect(mediaBack(first)).toEqual(JOINED)
     // What media says is of no matter to anything else.
     for (const other of [JOINED, CONNECTING, worse]) expect(mediaBack(other)).toBe(other)
-    expect([first, mediaLost(first, 200)].map((state) => mediaRetryAfterMs(state))).toEqual([2_000, 6_000])
+    const second = mediaLost(first, 200)
+    const after = (fault: Fault, askedAt = -Infinity) => [first, second].map((state) => mediaRetryAfterMs(state, fault, askedAt, 9_000))
+    expect(after('broken')).toEqual([2_000, 6_000])
+    expect(after('silent')).toEqual([1_000, 1_000])
+    expect(after('overdue')).toEqual([0, 0])
+    // Sooner than five seconds after the last time the focus would refuse.
+    expect(after('overdue', 8_000)).toEqual([4_000, 4_000])
+    expect(after('broken', 8_000)).toEqual([4_000, 6_000])
+  })
+
+  it('doubts a silent path soon, but not again and again', () => {
+    expect([0, 1, 2, 3, 4].map(doubtedAfterMs)).toEqual([1_000, 4_000, 16_000, null, null])
   })
 
   it('waits double from half a second to eight, give or take a quarter', () => {
     expect([1, 2, 3, 4, 5, 6, 60].map((tries) => retryAfterMs(tries, 0.5))).toEqual([500, 1000, 2000, 4000, 8000, 8000, 8000])
+    expect([1, 2, 3, 4, 60].map((tries) => retryAfterMs(tries, 0.5, 'resume'))).toEqual([500, 1000, 2000, 3000, 3000])
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5000 }), fc.double({ min: 0, max: 1, noNaN: true }), (tries, chance) => {
         const wait = retryAfterMs(tries, chance)

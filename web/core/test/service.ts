@@ -40,6 +40,7 @@ export class Service {
   /** What a conference request and a Jingle request are answered. */
   conference: Answer = 'result'
   jingle: Answer = 'result'
+  ping: Answer = 'result'
   /** What a join is answered: stanzas in order. */
   entry: () => readonly string[] = () => [presence('focus', item('moderator')), self()]
   /** Whether streams can be gone on with, and whether the service still knows of the last one. */
@@ -180,7 +181,9 @@ export class Service {
     if (type !== 'get' && type !== 'set') return
     const conference = stanza.getChild('conference')
     const command = stanza.getChild('query') && type === 'set'
-    const answer = conference ? this.conference : stanza.getChild('jingle') ? this.jingle : command ? this.command : 'result'
+    const jingle = stanza.getChild('jingle')
+    const ping = stanza.getChild('ping')
+    const answer = conference ? this.conference : jingle ? this.jingle : command ? this.command : ping ? this.ping : 'result'
     if (answer === 'silence') return
     const ready = conference ? '<conference xmlns="http://jitsi.org/protocol/focus" ready="true"/>' : this.#disco(stanza)
     if (answer === 'result') socket.say(`<iq xmlns="jabber:client" type="result" id="${id}" from="${to}">${ready}</iq>`)

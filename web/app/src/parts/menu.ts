@@ -36,11 +36,11 @@ export interface MenuPosition {
   readonly bottom: number | null
 }
 
-/** Beside its opener: above where there is more room above, aligned with its nearer edge. */
-export function placeBeside(opener: HTMLElement, width: number): MenuPosition {
+/** Beside its opener: above where there is more room above, aligned with its nearer edge or its middle. */
+export function placeBeside(opener: HTMLElement, width: number, centred = false): MenuPosition {
   const box = opener.getBoundingClientRect()
   const mirrored = getComputedStyle(opener).direction === 'rtl'
-  const edge = mirrored ? innerWidth - box.right : box.left
+  const edge = (mirrored ? innerWidth - box.right : box.left) + (centred ? (box.width - width) / 2 : 0)
   const start = Math.max(GAP, Math.min(edge, innerWidth - width - GAP))
   const above = box.top > innerHeight - box.bottom
   return above
@@ -48,7 +48,9 @@ export function placeBeside(opener: HTMLElement, width: number): MenuPosition {
     : { start, top: Math.min(box.bottom + GAP, innerHeight - GAP), bottom: null }
 }
 
-/** Of a menu that may have closed again meanwhile. */
+/** What is chosen, else the first; of a menu that may have closed again meanwhile. */
 export function focusFirst(menu: HTMLElement | null): void {
-  menu?.querySelector<HTMLElement>(ITEMS)?.focus()
+  const chosen = menu?.querySelector<HTMLElement>('[aria-checked=true]:not(:disabled)')
+  const first = chosen ?? menu?.querySelector<HTMLElement>(ITEMS)
+  first?.focus()
 }

@@ -106,7 +106,7 @@ export class Connection {
     await this.#farewell
   }
 
-  #tryAgain(what: () => void): void {
+  #tryAgain(what: () => void, aim: 'join' | 'resume' = 'join'): void {
     const next = signallingLost(this.#state.snapshot.connection, ++this.#tries, Date.now())
     if (next.phase === 'failed') {
       this.#end(next)
@@ -117,7 +117,7 @@ export class Connection {
       this.#retry = null
       what()
     }
-    this.#retry = { timer: setTimeout(now, retryAfterMs(this.#tries, Math.random())), now }
+    this.#retry = { timer: setTimeout(now, retryAfterMs(this.#tries, Math.random(), aim)), now }
     this.#state.setConnection(next)
   }
 
@@ -156,7 +156,7 @@ export class Connection {
     if (condition === 'conflict') this.fail('conflict')
     else if (resumable && inRoom(this.#state.snapshot.connection)) {
       this.#suspended = true
-      this.#tryAgain(() => void this.#resume())
+      this.#tryAgain(() => void this.#resume(), 'resume')
     } else this.lost()
   }
 
@@ -177,7 +177,7 @@ export class Connection {
     } catch (error) {
       if (stale()) return
       if (error instanceof StreamError && error.refused) this.lost()
-      else this.#tryAgain(() => void this.#resume())
+      else this.#tryAgain(() => void this.#resume(), 'resume')
       return
     }
     this.#suspended = false

@@ -9,7 +9,16 @@ import type { LocalMedia, LocalMediaSnapshot, MediaState, OccupantId, ReceiveCon
 import type { Connection } from './connection.ts'
 import type { Occupants } from './occupants.ts'
 import type { OwnState } from './own.ts'
-import { SOONEST_OFFER_MS, mediaBack, mediaLost, mediaRetryAfterMs } from './reconnect.ts'
+import {
+  DOUBTS_COUNT_MS,
+  type Fault,
+  PROVE_MS,
+  SOONEST_OFFER_MS,
+  doubtedAfterMs,
+  mediaBack,
+  mediaLost,
+  mediaRetryAfterMs
+} from './reconnect.ts'
 import type { ConferenceState } from './state.ts'
 
 /** An offer that was promised and does not come. */
@@ -42,9 +51,15 @@ export class MediaLink {
   #timer: ReturnType<typeof setTimeout> | undefined
   /** Broken, and about to be ended. */
   #broken: MediaSession | null = null
+  #fault: Fault = 'broken'
   /** Broke while the service was out of reach. */
   #brokenMeanwhile: MediaSession | null = null
   #askedAt = -Infinity
+  /** Until a path that fell silent is doubted. */
+  #doubt: ReturnType<typeof setTimeout> | undefined
+  /** When paths were doubted, and their sessions ended for it, lately. */
+  #doubted: readonly number[] = []
+  #wasSilent = false
   /** The focus refuses every source of ours. */
   #receiveOnly = false
   #constraints: Constraints = { lastN: -1, onStageSources: [], constraints: {} }
@@ -86,7 +101,8 @@ export class MediaLink {
   resumed(): void {
     const session = this.#brokenMeanwhile
     this.#brokenMeanwhile = null
-    if (session) this.#restart(session)
+    if (session) this.#restart(session, 'overdue')
+    else if (this.#session?.pc.connectionState === 'disconnected') this.#waitInDoubt(this.#session)
   }
 
   sendMessage(to: OccupantId | undefined, payload: Readonly<Record<string, unknown>>): boolean {
@@ -137,9 +153,9 @@ export class MediaLink {
 
   close(): void {
     const { state, occupants } = this.#parts
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    this.#broken = null
+    clearTimeout(this.#doubt)
+    this.#wasSilent = false
+    this.#forgive()
     this.#channel?.close()
     this.#channel = null
     this.#session?.close()
@@ -173,17 +189,66 @@ export class MediaLink {
     const { state } = this.#parts
     const media = MEDIA_STATES[path]
     if (media) state.set({ media })
+    clearTimeout(this.#doubt)
     if (path === 'connected') {
       this.#brokenMeanwhile = null
+      if (this.#fault === 'silent') this.#forgive()
       state.setConnection(mediaBack(state.snapshot.connection))
+      if (this.#wasSilent) void this.#proveService()
     }
+    this.#wasSilent = path === 'disconnected'
+    if (path === 'disconnected') this.#waitInDoubt(session)
     if (path === 'failed') this.#restart(session)
   }
 
+  /** No session is to be ended any more. */
+  #forgive(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#broken = null
+    this.#fault = 'broken'
+  }
+
+  #waitInDoubt(session: MediaSession): void {
+    const since = Date.now() - DOUBTS_COUNT_MS
+    this.#doubted = this.#doubted.filter((at) => at > since)
+    const wait = doubtedAfterMs(this.#doubted.length)
+    if (wait !== null) this.#doubt = setTimeout(() => void this.#giveUpIfAlone(session), wait)
+  }
+
+  /**
+   * When the service answers and the path stays silent, it is the path that is dead: a new one is quicker than
+   * the browser's own patience. When nobody answers, the network is away: a socket it took along would wait for
+   * ever longer, a new one finds out at once that it is back.
+   */
+  async #giveUpIfAlone(session: MediaSession): Promise<void> {
+    const { connection } = this.#parts
+    const stream = connection.seat?.stream
+    if (!stream || connection.suspended) return
+    const answers = await stream.ping()
+    if (session !== this.#session || session.pc.connectionState !== 'disconnected' || connection.suspended) return
+    if (answers) {
+      this.#doubted = [...this.#doubted, Date.now()]
+      this.#restart(session, 'silent')
+    } else if (!stream.giveUp()) this.#waitInDoubt(session)
+  }
+
+  /** The network was away and is back: the socket is asked, rather than waited for. */
+  async #proveService(): Promise<void> {
+    const { connection } = this.#parts
+    const stream = connection.seat?.stream
+    if (!stream || connection.suspended || (await stream.ping(PROVE_MS))) return
+    if (stream === connection.seat?.stream && !connection.suspended) stream.giveUp()
+  }
+
   /** Ends the session in a way that makes the focus offer anew (protocol 2 §11.1). */
-  #restart(session: MediaSession): void {
+  #restart(session: MediaSession, fault: Fault = 'broken'): void {
     const { connection, state } = this.#parts
-    if (connection.over || session !== this.#session || this.#timer !== undefined) return
+    if (connection.over || session !== this.#session) return
+    if (this.#timer !== undefined) {
+      if (fault !== 'silent') this.#fault = fault
+      return
+    }
     if (connection.suspended) {
       // The focus could not be told; first things first.
       this.#brokenMeanwhile = session
@@ -192,7 +257,8 @@ export class MediaLink {
     }
     const next = mediaLost(state.snapshot.connection, Date.now())
     this.#broken = session
-    this.#timer = setTimeout(() => this.#askForOffer(session), mediaRetryAfterMs(next))
+    this.#fault = fault
+    this.#timer = setTimeout(() => this.#askForOffer(session), mediaRetryAfterMs(next, fault, this.#askedAt, Date.now()))
     state.set({ media: 'interrupted' })
     state.setConnection(next)
   }

@@ -20,9 +20,14 @@ export interface LoginOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export async function logIn(socket: WebSocket, frames: Frames, { domain, signal }: LoginOptions): Promise<Login> {
+export async function logIn(
+  socket: WebSocket,
+  frames: Frames,
+  { domain, signal }: LoginOptions,
+  timeoutMs = LOGIN_TIMEOUT_MS
+): Promise<Login> {
   const abort = () => frames.fail(new StreamError('aborted'))
-  const timer = setTimeout(() => frames.fail(new StreamError('the login takes too long')), LOGIN_TIMEOUT_MS)
+  const timer = setTimeout(() => frames.fail(new StreamError('the login takes too long')), timeoutMs)
   const done = () => {
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)

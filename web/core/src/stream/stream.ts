@@ -12,6 +12,9 @@ const PING_TIMEOUT_MS = 5_000
 /** Two pings unanswered in a row: the socket is dead, whatever the system says. */
 const PING_LIMIT = 2
 const REQUEST_TIMEOUT_MS = 10_000
+/** From a new socket until an old stream goes on: what hangs is tried again sooner than a system would. */
+const RESUME_TIMEOUT_MS = 6_000
+
 export interface StreamOptions {
   readonly url: string
   readonly domain: string
@@ -88,7 +91,7 @@ export class XmppStream {
     if (this.#closed || !management || !previous || Date.now() - this.#lostAt > management.keptForMs) return false
     const { socket, frames } = connect(this.#options, previous)
     try {
-      const login = await logIn(socket, frames, this.#options)
+      const login = await logIn(socket, frames, this.#options, RESUME_TIMEOUT_MS)
       const answer = await login.resume(management.resume())
       if (!answer || this.#closed) {
         abandon(socket)
@@ -146,6 +149,24 @@ export class XmppStream {
     })
   }
 
+  /** Whether the service answers within a few seconds. */
+  async ping(timeoutMs = PING_TIMEOUT_MS): Promise<boolean> {
+    try {
+      await this.request('get', this.#options.domain, el('ping', NS.ping), timeoutMs)
+      return true
+    } catch (error) {
+      // A refusal is a sign of life as well.
+      return error instanceof StanzaError
+    }
+  }
+
+  /** Leaves a socket on which nobody answers, to `resume`; false when that cannot be, and it stays. */
+  giveUp(): boolean {
+    if ((this.#management?.previous ?? null) === null) return false
+    this.#lost(null)
+    return true
+  }
+
   /** Leaves everything and closes. Not reported as lost. */
   close(): void {
     if (this.#closed) return
@@ -163,7 +184,7 @@ export class XmppStream {
     socket.onmessage = (event) => socket === this.#socket && this.#text(String(event.data))
     socket.onclose = () => socket === this.#socket && this.#lost(null)
     socket.onerror = socket.onopen = null
-    this.#pinger = setInterval(() => void this.#ping(), PING_EVERY_MS)
+    this.#pinger = setInterval(() => void this.#pingIfSilent(), PING_EVERY_MS)
     for (const frame of frames.rest()) this.#frame(frame)
   }
 
@@ -212,16 +233,11 @@ export class XmppStream {
     else waiting.reject(new StanzaError(stanza))
   }
 
-  async #ping(): Promise<void> {
+  async #pingIfSilent(): Promise<void> {
     const heard = this.#heard
     this.#heard = false
-    if (heard) return
-    try {
-      await this.request('get', this.#options.domain, el('ping', NS.ping), PING_TIMEOUT_MS)
-    } catch (error) {
-      // A refusal is a sign of life as well.
-      if (!(error instanceof StanzaError) && ++this.#missed >= PING_LIMIT) this.#lost(null)
-    }
+    if (heard || (await this.ping())) return
+    if (++this.#missed >= PING_LIMIT) this.#lost(null)
   }
 
   #lost(condition: string | null): void {
