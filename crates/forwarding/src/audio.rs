@@ -7,6 +7,7 @@ use crate::media::{KEPT, Original};
 use crate::outlet::{Numbers, Verdict};
 use crate::settings::PacketSink;
 use crate::source::Subscriber;
+use crate::view::ViewKey;
 use althing_model::profile::extension;
 use althing_rtp::{ExtensionRules, HeaderTemplate};
 use smallvec::SmallVec;
@@ -161,8 +162,8 @@ impl Conference {
             number: outgoing.number,
             timestamp: outgoing.timestamp,
             starts: true,
-            epoch: source.epoch,
-            ids: FrameIds::default(),
+            view: ViewKey::whole(source.epoch()),
+            ids: FrameIds::NONE,
         };
         let size = (header.bytes().len() + outgoing.body.len()) as u64;
         for subscriber in &source.audience.track(outgoing.class).subscribers {

@@ -85,8 +85,10 @@ pub struct Conference {
     /// Sources whose wants may have changed.
     pub(crate) touched: Vec<usize>,
     pub(crate) tick: u64,
-    /// Sources with missing packets.
-    pub(crate) missing: Vec<usize>,
+    /// Sources and encodings with missing packets.
+    pub(crate) missing: Vec<(usize, usize)>,
+    /// Sources whose layers are measured.
+    pub(crate) measured: Vec<usize>,
     /// Senders with arrivals to report.
     pub(crate) recorded: Vec<usize>,
     /// Encodings with something to report.
@@ -162,6 +164,7 @@ impl Conference {
             touched: Vec::new(),
             tick: 0,
             missing: Vec::new(),
+            measured: Vec::new(),
             recorded: Vec::new(),
             reporting: Vec::new(),
             origin: None,
@@ -357,6 +360,9 @@ impl Conference {
         }
         if self.timers.take(Timer::Reports, now) {
             self.send_reports(now, sink);
+        }
+        if self.timers.take(Timer::Layers, now) {
+            self.measure_layers(now);
         }
         if self.timers.take(Timer::Speakers, now) {
             self.ranking.sweep(now);

@@ -49,6 +49,8 @@ pub(crate) struct Endpoint {
     pub(crate) counters: EndpointCounters,
 
     // As a sender.
+    /// Its payloads are encrypted end to end.
+    pub(crate) e2ee: bool,
     pub(crate) sources: Vec<usize>,
     pub(crate) routes: SsrcMap<Route>,
     early_types: Vec<(SourceName, VideoType)>,
@@ -110,6 +112,7 @@ impl Endpoint {
             rtt: None,
             rtt_measured: false,
             counters: EndpointCounters::default(),
+            e2ee: false,
             sources: Vec::new(),
             routes: SsrcMap::with_hasher(hash),
             early_types: Vec::new(),

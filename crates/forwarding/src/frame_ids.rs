@@ -6,30 +6,38 @@
 //! descriptor) go on where the last source's ended.
 
 use althing_model::profile::Codec;
+use althing_rtp::HeaderTemplate;
 
 /// Payload bytes that may change: both descriptors have their numbers within these.
 pub(crate) const PREFIX: usize = 6;
 const PICTURES: u16 = 0x7fff;
+const TEMPLATES: u8 = 0x3f;
 
 /// Where one packet says which frame it belongs to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FrameIds {
     /// Offset in the payload, and value, of a 15-bit picture id. The 7-bit form is not rewritten:
     /// browsers do not use it.
-    picture: Option<(usize, u16)>,
+    pub(crate) picture: Option<(usize, u16)>,
+    /// The picture id here is another than in the payload: a view has closed them up.
+    pub(crate) moved: bool,
     /// Offset in the payload, and value.
-    tl0: Option<(usize, u8)>,
-    /// The dependency descriptor's frame number.
-    frame: Option<u16>,
+    pub(crate) tl0: Option<(usize, u8)>,
+    /// The dependency descriptor's template id, and its frame number.
+    pub(crate) frame: Option<(u8, u16)>,
+    /// The template id offset of the structure that the descriptor brings, and how many templates
+    /// it has.
+    pub(crate) structure: Option<(u8, u8)>,
 }
 
 impl FrameIds {
     /// A packet without any.
-    #[cfg(test)]
     pub(crate) const NONE: Self = Self {
         picture: None,
+        moved: false,
         tl0: None,
         frame: None,
+        structure: None,
     };
 
     /// Reads the numbers of a packet (RFC 7741 §4.2, RFC 9628 §4.2, AV1 RTP §A.8.2).
@@ -39,8 +47,8 @@ impl FrameIds {
             Codec::Vp9 => Self::vp9(payload),
             Codec::Opus | Codec::TelephoneEvent | Codec::Av1 | Codec::H264 => Self::default(),
         };
-        if let Some(&[_, high, low, ..]) = descriptor {
-            ids.frame = Some(u16::from_be_bytes([high, low]));
+        if let Some(&[first, high, low, ..]) = descriptor {
+            ids.frame = Some((first & 0x3f, u16::from_be_bytes([high, low])));
         }
         ids
     }
@@ -62,7 +70,7 @@ impl FrameIds {
         Self {
             picture,
             tl0,
-            frame: None,
+            ..Self::NONE
         }
     }
 
@@ -81,7 +89,7 @@ impl FrameIds {
         Self {
             picture,
             tl0,
-            frame: None,
+            ..Self::NONE
         }
     }
 }
@@ -99,61 +107,35 @@ fn picture(payload: &[u8], at: &mut usize) -> Option<(usize, u16)> {
     Some((start, u16::from_be_bytes([high & 0x7f, low])))
 }
 
-/// What is added to the numbers of the source now on an SSRC, and the last numbers sent there.
-#[derive(Debug, Clone, Copy, Default)]
+/// What is added to the numbers of what is now on an SSRC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FrameShift {
     picture: u16,
     tl0: u8,
     frame: u16,
-    last_picture: Option<u16>,
-    last_tl0: Option<u8>,
-    last_frame: Option<u16>,
+    template: u8,
 }
 
 impl FrameShift {
-    /// Nothing was sent yet.
     pub(crate) const NONE: Self = Self {
         picture: 0,
         tl0: 0,
         frame: 0,
-        last_picture: None,
-        last_tl0: None,
-        last_frame: None,
+        template: 0,
     };
 
-    /// Another source begins with this packet.
-    pub(crate) fn begin(&mut self, ids: FrameIds) {
-        self.picture = match (self.last_picture, ids.picture) {
-            (Some(last), Some((_, new))) => last.wrapping_add(1).wrapping_sub(new) & PICTURES,
-            _ => 0,
-        };
-        self.tl0 = match (self.last_tl0, ids.tl0) {
-            (Some(last), Some((_, new))) => last.wrapping_add(1).wrapping_sub(new),
-            _ => 0,
-        };
-        self.frame = match (self.last_frame, ids.frame) {
-            (Some(last), Some(new)) => last.wrapping_add(1).wrapping_sub(new),
-            _ => 0,
-        };
-    }
-
-    /// The newest packet so far was sent.
-    pub(crate) fn sent(&mut self, ids: FrameIds) {
-        if let Some((_, value)) = ids.picture {
-            self.last_picture = Some(value.wrapping_add(self.picture) & PICTURES);
-        }
-        if let Some((_, value)) = ids.tl0 {
-            self.last_tl0 = Some(value.wrapping_add(self.tl0));
-        }
-        if ids.frame.is_some() {
-            self.last_frame = self.frame_number(ids);
+    /// The same, for picture ids that are lower by so much.
+    pub(crate) const fn with_pictures_lowered(self, by: u16) -> Self {
+        Self {
+            picture: self.picture.wrapping_add(by) & PICTURES,
+            ..self
         }
     }
 
     /// Writes the changed beginning of the payload; returns how many bytes it replaces, 0 when
     /// nothing changes.
     pub(crate) fn prefix(&self, ids: FrameIds, payload: &[u8], out: &mut [u8; PREFIX]) -> usize {
-        if self.picture == 0 && self.tl0 == 0 {
+        if self.picture == 0 && self.tl0 == 0 && !ids.moved {
             return 0;
         }
         let length = payload.len().min(PREFIX);
@@ -168,14 +150,77 @@ impl FrameShift {
         length
     }
 
-    /// Whether frame numbers of descriptors change at all.
+    /// Whether descriptors change at all.
     pub(crate) const fn renumbers_frames(&self) -> bool {
-        self.frame != 0
+        self.frame != 0 || self.template != 0
     }
 
-    /// The frame number the receiver is to see, if the packet has one.
-    pub(crate) fn frame_number(&self, ids: FrameIds) -> Option<u16> {
-        ids.frame.map(|frame| frame.wrapping_add(self.frame))
+    /// Writes into a header whose descriptor stands at `at` what the receiver is to see there.
+    pub(crate) fn write(&self, ids: FrameIds, at: usize, header: &mut HeaderTemplate) {
+        if let Some((template, frame)) = ids.frame {
+            header.set_descriptor(
+                at,
+                template.wrapping_add(self.template),
+                frame.wrapping_add(self.frame),
+                ids.structure
+                    .map(|(offset, _)| offset.wrapping_add(self.template)),
+            );
+        }
+    }
+}
+
+/// The last numbers sent on an SSRC.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastFrame {
+    picture: Option<u16>,
+    tl0: Option<u8>,
+    frame: Option<u16>,
+    /// One past the last template id of the structure last sent.
+    template: Option<u8>,
+}
+
+impl LastFrame {
+    /// Nothing was sent yet.
+    pub(crate) const NONE: Self = Self {
+        picture: None,
+        tl0: None,
+        frame: None,
+        template: None,
+    };
+
+    /// Something else begins with this packet: what makes its numbers go on from here.
+    pub(crate) fn shift(&self, ids: FrameIds) -> FrameShift {
+        let mut shift = FrameShift::NONE;
+        if let (Some(last), Some((_, new))) = (self.picture, ids.picture) {
+            shift.picture = last.wrapping_add(1).wrapping_sub(new) & PICTURES;
+        }
+        if let (Some(last), Some((_, new))) = (self.tl0, ids.tl0) {
+            shift.tl0 = last.wrapping_add(1).wrapping_sub(new);
+        }
+        if let (Some(last), Some((_, new))) = (self.frame, ids.frame) {
+            shift.frame = last.wrapping_add(1).wrapping_sub(new);
+        }
+        if let (Some(end), Some((offset, _))) = (self.template, ids.structure) {
+            shift.template = end.wrapping_sub(offset) & TEMPLATES;
+        }
+        shift
+    }
+
+    /// The newest packet so far was sent.
+    pub(crate) fn sent(&mut self, ids: FrameIds, shift: FrameShift) {
+        if let Some((_, value)) = ids.picture {
+            self.picture = Some(value.wrapping_add(shift.picture) & PICTURES);
+        }
+        if let Some((_, value)) = ids.tl0 {
+            self.tl0 = Some(value.wrapping_add(shift.tl0));
+        }
+        if let Some((_, frame)) = ids.frame {
+            self.frame = Some(frame.wrapping_add(shift.frame));
+        }
+        if let Some((offset, count)) = ids.structure {
+            let end = offset.wrapping_add(shift.template).wrapping_add(count);
+            self.template = Some(end & TEMPLATES);
+        }
     }
 }
 
@@ -198,7 +243,8 @@ mod tests {
 
     #[test]
     fn the_next_source_goes_on_where_the_last_one_ended() {
-        let mut shift = FrameShift::default();
+        let mut last = LastFrame::NONE;
+        let shift = last.shift(FrameIds::of(Codec::Vp8, &vp8(0x7ffe, 254), None));
         for (picture, tl0) in [(0x7ffe, 254), (0x7fff, 255)] {
             let payload = vp8(picture, tl0);
             assert_eq!(
@@ -206,10 +252,10 @@ mod tests {
                 payload,
                 "the first source is left alone"
             );
-            shift.sent(FrameIds::of(Codec::Vp8, &payload, None));
+            last.sent(FrameIds::of(Codec::Vp8, &payload, None), shift);
         }
         let other = vp8(77, 9);
-        shift.begin(FrameIds::of(Codec::Vp8, &other, None));
+        let shift = last.shift(FrameIds::of(Codec::Vp8, &other, None));
         assert_eq!(rewritten(&shift, &other), vp8(0, 0));
         assert_eq!(rewritten(&shift, &vp8(78, 10)), vp8(1, 1));
     }
@@ -231,12 +277,11 @@ mod tests {
             for length in 0..whole.len() {
                 let ids = FrameIds::of(codec, &whole[..length], Some(&[0; 2]));
                 assert_eq!(ids.frame, None);
-                let mut shift = FrameShift {
+                let shift = FrameShift {
                     picture: 3,
                     tl0: 3,
-                    ..FrameShift::default()
+                    ..FrameShift::NONE
                 };
-                shift.sent(ids);
                 let mut prefix = [0; PREFIX];
                 assert!(shift.prefix(ids, &whole[..length], &mut prefix) <= length);
             }
@@ -244,15 +289,22 @@ mod tests {
     }
 
     #[test]
-    fn frame_numbers_of_a_descriptor_go_on_too() {
-        let mut shift = FrameShift::default();
-        let ids = |frame: u16| {
-            let [high, low] = frame.to_be_bytes();
-            FrameIds::of(Codec::Av1, &[], Some(&[0x80, high, low]))
+    fn frame_numbers_and_templates_of_a_descriptor_go_on_too() {
+        let mut last = LastFrame::NONE;
+        let ids = |frame: u16, structure| FrameIds {
+            structure,
+            ..FrameIds::of(
+                Codec::Av1,
+                &[],
+                Some(&[&[0x80][..], &frame.to_be_bytes()].concat()),
+            )
         };
-        shift.sent(ids(65_535));
-        shift.begin(ids(40));
-        assert_eq!(shift.frame_number(ids(40)), Some(0));
-        assert_eq!(shift.frame_number(ids(41)), Some(1));
+        last.sent(ids(65_535, Some((0, 9))), FrameShift::NONE);
+        let shift = last.shift(ids(40, Some((0, 5))));
+        assert_eq!((shift.frame, shift.template), (0u16.wrapping_sub(40), 9));
+        last.sent(ids(40, Some((0, 5))), shift);
+        assert_eq!((last.frame, last.template), (Some(0), Some(14)));
+        last.sent(ids(41, None), shift);
+        assert_eq!((last.frame, last.template), (Some(1), Some(14)));
     }
 }

@@ -68,6 +68,11 @@ impl Ingress {
         }
     }
 
+    /// Whether no packet of a higher number has arrived.
+    pub(crate) fn is_highest(&self, number: u64) -> bool {
+        self.highest == Some(number)
+    }
+
     /// A packet arrived, or came back by retransmission (`recovered`).
     pub(crate) fn arrived(
         &mut self,

@@ -29,6 +29,11 @@ impl Requester {
         self.next_at.is_none_or(|at| now >= at)
     }
 
+    /// When it may ask again, if it has asked.
+    pub(crate) const fn next_at(&self) -> Option<Instant> {
+        self.next_at
+    }
+
     pub(crate) fn asked(&mut self, now: Instant) {
         self.next_at = Some(now + PAUSES[self.asked.min(PAUSES.len() - 1)]);
         self.asked += 1;

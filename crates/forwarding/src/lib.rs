@@ -18,19 +18,21 @@
 //! A packet costs one hash lookup, and then a step for each receiver that wants it; other
 //! receivers, other sources and other slots cost nothing.
 
+mod again;
 mod allocation;
 mod allocator;
 mod audience;
 mod audio;
 mod bucket;
+mod closed_up;
 mod conference;
 mod dominance;
 mod endpoint;
 mod frame_ids;
 mod hash;
 mod hearing;
-mod hidden;
 mod history;
+mod incoming;
 mod ingress;
 mod keyframes;
 mod layers;
@@ -42,6 +44,8 @@ mod missing;
 mod outlet;
 mod pauses;
 mod placing;
+mod rates;
+mod reader;
 mod reports;
 mod settings;
 mod silence;
@@ -50,6 +54,8 @@ mod source;
 mod speakers;
 mod telling;
 mod timers;
+mod video;
+mod view;
 mod wishes;
 
 #[doc(hidden)]

@@ -1,15 +1,13 @@
 //! The way of one media packet: from its sender to everybody who wants it.
 
 use crate::conference::{Conference, Payload};
-use crate::frame_ids::{FrameIds, PREFIX};
 use crate::ingress::Arrival;
 use crate::keyframes::Requests;
-use crate::outlet::{Numbers, Verdict};
 use crate::settings::{EndpointKey, PacketSink};
 use crate::timers::Timer;
 use althing_model::profile::extension;
 use althing_model::{MediaKind, Ssrc};
-use althing_rtp::{ExtensionRules, HeaderTemplate, RtpPacket, is_keyframe, rtcp, rtx};
+use althing_rtp::{RtpPacket, rtcp, rtx};
 use std::time::{Duration, Instant};
 
 /// What of a sender's header extensions receivers see. Video orientation joins them once it is
@@ -25,10 +23,11 @@ pub(crate) const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Original<'a> {
     pub(crate) packet: RtpPacket<'a>,
     pub(crate) payload: Payload,
-    sequence: u16,
+    pub(crate) sequence: u16,
     pub(crate) body: &'a [u8],
     pub(crate) source: usize,
-    recovered: bool,
+    pub(crate) encoding: usize,
+    pub(crate) recovered: bool,
 }
 
 impl Conference {
@@ -54,7 +53,13 @@ impl Conference {
         let Some(original) = self.identify(index, packet) else {
             return;
         };
-        self.forward(index, &original, now, sink);
+        let Some((number, previous)) = self.take_in(&original, now) else {
+            return;
+        };
+        match original.payload.kind {
+            MediaKind::Audio => self.forward_audio(index, &original, number, now, sink),
+            MediaKind::Video => self.forward_video(&original, number, previous, now, sink),
+        }
     }
 
     /// Notes the transport-wide number, whatever the packet is.
@@ -95,11 +100,6 @@ impl Conference {
             source.interrupted = true;
             return None;
         }
-        // Until layers are chosen, a simulcast source is its first encoding.
-        if route.encoding != 0 {
-            self.counters.other_encoding += 1;
-            return None;
-        }
         let (sequence, body) = if route.is_rtx {
             // Nothing is in it if it is padding sent to probe the path.
             rtx::unwrap(packet.payload())?
@@ -112,21 +112,18 @@ impl Conference {
             sequence,
             body,
             source: route.source,
+            encoding: route.encoding,
             recovered: route.is_rtx,
         })
     }
 
-    fn forward(
-        &mut self,
-        index: usize,
-        original: &Original<'_>,
-        now: Instant,
-        sink: &mut impl PacketSink,
-    ) {
+    /// Its number, and the highest before it if it advances that; nothing for a packet seen before.
+    fn take_in(&mut self, original: &Original<'_>, now: Instant) -> Option<(u64, Option<u64>)> {
         let packet = &original.packet;
+        let encoding = original.encoding;
         let source = &mut self.sources[original.source];
-        let ingress = &mut source.ingress[0];
-        let arrival = ingress.arrived(
+        let incoming = &mut source.incoming[encoding];
+        let arrival = incoming.ingress.arrived(
             original.sequence,
             packet.timestamp(),
             original.recovered,
@@ -135,143 +132,32 @@ impl Conference {
         let (number, mut previous) = match arrival {
             Arrival::Stale => {
                 self.counters.duplicate += 1;
-                return;
+                return None;
             }
             Arrival::Restart { number } => {
-                source.restart();
+                source.restart_encoding(encoding);
                 (number, None)
             }
             Arrival::Fresh { number, previous } => (number, previous),
         };
-        if source.ingress[0].wants_report() {
-            self.reporting.push((original.source, 0));
+        let incoming = &mut source.incoming[encoding];
+        if incoming.ingress.wants_report() {
+            self.reporting.push((original.source, encoding));
             self.timers.arm(Timer::Reports, now + REPORT_INTERVAL);
         }
         if source.interrupted {
             source.restart();
             // What was refused is not missing.
             previous = None;
-        }
-        if source.kind == MediaKind::Audio {
-            self.forward_audio(index, original, number, now, sink);
-            return;
-        }
-        let descriptor = packet.extension(extension::DEPENDENCY_DESCRIPTOR);
-        let is_padding = original.body.is_empty();
-        let starts = !is_padding && is_keyframe(original.payload.codec, original.body, descriptor);
-        match previous {
-            Some(previous) => source.missing.advanced(previous, number, now),
-            None => source.missing.filled(number),
-        }
-        if starts {
-            source.missing.purge_before(number);
-        }
-        if !source.missing.is_empty() {
-            if !source.listed_missing {
-                source.listed_missing = true;
-                self.missing.push(original.source);
+        } else if incoming.changes_codec(original.payload.codec) && !original.body.is_empty() {
+            if !incoming.ingress.is_highest(number) {
+                self.counters.duplicate += 1;
+                return None;
             }
-            if previous.is_some_and(|p| number > p + 1) {
-                self.ask_owner(original.source, now, sink);
-            }
+            source.restart_encoding(encoding);
+            previous = None;
         }
-        self.fan_out(original, number, starts, now, sink);
-    }
-
-    /// Rewrites the header for each subscriber; the payload is shared.
-    fn fan_out(
-        &mut self,
-        original: &Original<'_>,
-        number: u64,
-        starts: bool,
-        now: Instant,
-        sink: &mut impl PacketSink,
-    ) {
-        let source = &mut self.sources[original.source];
-        if original.body.is_empty() {
-            // Padding alone, sent to probe the path.
-            source.hidden.hide(number);
-            self.counters.hidden += 1;
-            return;
-        }
-        let Some(number) = source.hidden.number(number) else {
-            self.counters.duplicate += 1;
-            return;
-        };
-        if source.subscribers.is_empty() {
-            return;
-        }
-        let rules = ExtensionRules {
-            keep: KEPT,
-            transport_cc: self
-                .settings
-                .transport_cc
-                .then_some(extension::TRANSPORT_CC),
-        };
-        let mut header = HeaderTemplate::new(&original.packet, rules);
-        header.set_payload_type(original.payload.number);
-        source
-            .history
-            .push(number, header.bytes(), original.body, now);
-        let ids = FrameIds::of(
-            original.payload.codec,
-            original.body,
-            original.packet.extension(extension::DEPENDENCY_DESCRIPTOR),
-        );
-        let numbers = Numbers {
-            number,
-            timestamp: original.packet.timestamp(),
-            starts,
-            epoch: source.epoch,
-            ids,
-        };
-        // Whether the shared header carries somebody's rewritten frame number.
-        let mut renumbered = false;
-        let mut prefix = [0; PREFIX];
-        let size = (header.bytes().len() + original.body.len()) as u64;
-        let may_ask = source.requests.ready(now);
-        let mut asks = false;
-        for subscriber in &source.subscribers {
-            let endpoint = &mut self.endpoints[subscriber.endpoint];
-            let outlet = &mut endpoint.outlets[subscriber.outlet];
-            match outlet.accept(numbers, now) {
-                Verdict::Send {
-                    sequence,
-                    timestamp,
-                } => {
-                    header.set_ssrc(outlet.ssrc);
-                    header.set_sequence(sequence);
-                    header.set_timestamp(timestamp);
-                    if header.has_transport_cc() {
-                        endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
-                        header.set_transport_cc(endpoint.transport_cc);
-                    }
-                    if let Some(frame) = outlet.frames.frame_number(ids)
-                        && (renumbered || outlet.frames.renumbers_frames())
-                    {
-                        header.set_frame_number(extension::DEPENDENCY_DESCRIPTOR, frame);
-                        renumbered = true;
-                    }
-                    let replaced = outlet.frames.prefix(ids, original.body, &mut prefix);
-                    outlet.count(original.body.len());
-                    endpoint.counters.rtp_sent += 1;
-                    endpoint.counters.rtp_sent_bytes += size;
-                    self.counters.rtp_sent += 1;
-                    let payload = [&prefix[..replaced], &original.body[replaced..]];
-                    sink.rtp(endpoint.key, header.bytes(), payload);
-                }
-                Verdict::NeedsKeyframe => {
-                    if may_ask && outlet.requester.may_ask(now) {
-                        outlet.requester.asked(now);
-                        asks = true;
-                    }
-                }
-                Verdict::Drop => {}
-            }
-        }
-        if asks && source.requests.request(now) || source.requests.due(now) {
-            self.ask_keyframe(original.source, sink);
-        }
+        Some((number, previous))
     }
 
     /// Sends one picture loss indication to the source's owner.

@@ -79,9 +79,9 @@ impl Conference {
             .take_early_type(&description.name)
             .unwrap_or(description.video_type);
         let name = description.name.clone();
-        let source = self
-            .sources
-            .insert(Source::new(endpoint.key, description, video_type));
+        let mut new = Source::new(endpoint.key, description, video_type);
+        new.encrypted = endpoint.e2ee;
+        let source = self.sources.insert(new);
         endpoint.sources.push(source);
         self.names.insert(name, source);
         self.touched.push(source);
@@ -137,7 +137,8 @@ impl Conference {
         self.release_ssrcs(source);
         let s = self.sources.remove(source);
         self.names.remove(&s.name);
-        self.missing.retain(|i| *i != source);
+        self.missing.retain(|(i, _)| *i != source);
+        self.measured.retain(|i| *i != source);
         self.reporting.retain(|(i, _)| *i != source);
         self.touched.retain(|i| *i != source);
         self.new_audio.retain(|i| *i != source);

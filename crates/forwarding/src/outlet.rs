@@ -5,8 +5,10 @@
 //! the pair of SSRC and sequence number is a nonce of the encryption below.
 
 use crate::audience::Class;
-use crate::frame_ids::{FrameIds, FrameShift};
+use crate::frame_ids::{FrameIds, FrameShift, LastFrame};
 use crate::keyframes::Requester;
+use crate::layers::LayerId;
+use crate::view::ViewKey;
 use althing_model::{MediaKind, SourceName, Ssrc};
 use althing_rtp::seq;
 use std::time::{Duration, Instant};
@@ -38,15 +40,49 @@ pub(crate) enum Verdict {
 /// The numbers of one arriving packet, the same for all receivers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbers {
-    /// Its sequence number in 64 bits, closed up over hidden packets.
+    /// Its sequence number in 64 bits, closed up over packets left out.
     pub(crate) number: u64,
     pub(crate) timestamp: u32,
     /// A receiver may begin here.
     pub(crate) starts: bool,
-    /// Grows when numbers before lose their meaning.
-    pub(crate) epoch: u32,
+    /// What the numbers are those of.
+    pub(crate) view: ViewKey,
     /// Which frame it belongs to.
     pub(crate) ids: FrameIds,
+}
+
+/// A stretch of what was sent: which view it came from, and how its numbers became ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) view: ViewKey,
+    /// The view's number that it begins with, and ours for that.
+    first: u64,
+    first_sequence: u64,
+    pub(crate) timestamp_offset: u32,
+    pub(crate) shift: FrameShift,
+}
+
+impl Segment {
+    const fn sequence(&self, number: u64) -> u64 {
+        number
+            .wrapping_sub(self.first)
+            .wrapping_add(self.first_sequence)
+    }
+
+    const fn number(&self, sequence: u64) -> u64 {
+        sequence
+            .wrapping_sub(self.first_sequence)
+            .wrapping_add(self.first)
+    }
+}
+
+/// A packet that was sent, as its view numbers it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Past {
+    pub(crate) segment: Segment,
+    pub(crate) number: u64,
+    /// Ours, in 64 bits.
+    pub(crate) sequence: u64,
 }
 
 #[derive(Debug)]
@@ -71,13 +107,15 @@ pub(crate) struct Outlet {
     pub(crate) class: Class,
     pub(crate) gate: Gate,
     pub(crate) requester: Requester,
-    epoch: u32,
-    /// First number of this mapping that was sent.
-    first: u64,
-    sequence_offset: u64,
-    timestamp_offset: u32,
-    /// How frame numbers inside the packets are rewritten.
-    pub(crate) frames: FrameShift,
+    /// What the receiver is to have of the source; nothing while it is suspended.
+    pub(crate) target: Option<LayerId>,
+    /// What is being sent, once something is.
+    segment: Option<Segment>,
+    /// What was sent before that of the same source, the last first.
+    past: [Option<Segment>; PAST],
+    /// How far timestamps are ahead of what the source's clock says.
+    ahead: u32,
+    last_frame: LastFrame,
     last_sequence: u64,
     last_timestamp: u32,
     last_sent: Option<Instant>,
@@ -99,6 +137,10 @@ struct Resent {
 /// How many packets' retransmissions are remembered; as many as the history holds.
 const RESENT: usize = 1024;
 const MAX_RESENDS: u8 = 10;
+/// Stretches remembered, for packets that are asked for after a switch.
+const PAST: usize = 2;
+/// Between the timestamps of two frames that are of the same time: a millisecond.
+const SHORTEST_STEP: i32 = 90;
 
 impl Outlet {
     /// `start` is where its sequence numbers begin.
@@ -124,11 +166,11 @@ impl Outlet {
             class: Class::Fresh,
             gate: Gate::Unannounced,
             requester: Requester::NEW,
-            epoch: 0,
-            first: 0,
-            sequence_offset: 0,
-            timestamp_offset: 0,
-            frames: FrameShift::NONE,
+            target: None,
+            segment: None,
+            past: [None; PAST],
+            ahead: 0,
+            last_frame: LastFrame::NONE,
             last_sequence: start as u64 | 0x1_0000,
             last_timestamp: 0,
             last_sent: None,
@@ -147,34 +189,38 @@ impl Outlet {
         }
     }
 
-    /// Decides on one packet and gives it its numbers.
+    /// Decides on one packet and gives it its numbers. Unless the stream goes on, it begins here if
+    /// it can.
     pub(crate) fn accept(&mut self, n: Numbers, now: Instant) -> Verdict {
-        match self.gate {
-            Gate::Open if self.epoch == n.epoch => {
-                if n.number < self.first {
-                    return Verdict::Drop;
-                }
-                if n.starts {
-                    self.requester.satisfied();
-                }
+        if let (Gate::Open, Some(segment)) = (self.gate, &self.segment)
+            && segment.view == n.view
+        {
+            if n.number < segment.first {
+                return Verdict::Drop;
             }
-            Gate::Unannounced => return Verdict::Drop,
-            Gate::Held(until) if now < until => return Verdict::Drop,
-            Gate::Held(_) | Gate::Waiting | Gate::Open => {
-                if !n.starts {
-                    self.gate = Gate::Waiting;
-                    return Verdict::NeedsKeyframe;
-                }
-                self.start(n, now);
+            if n.starts {
+                self.requester.satisfied();
             }
+        } else {
+            if !self.may_begin(now) {
+                return Verdict::Drop;
+            }
+            if !n.starts {
+                self.gate = Gate::Waiting;
+                return Verdict::NeedsKeyframe;
+            }
+            self.begin(n, None, now);
         }
-        let sequence = n.number.wrapping_add(self.sequence_offset);
-        let timestamp = n.timestamp.wrapping_add(self.timestamp_offset);
+        let Some(segment) = &self.segment else {
+            return Verdict::Drop;
+        };
+        let sequence = segment.sequence(n.number);
+        let timestamp = n.timestamp.wrapping_add(segment.timestamp_offset);
         if sequence > self.last_sequence {
             self.last_sequence = sequence;
             self.last_timestamp = timestamp;
             self.last_sent = Some(now);
-            self.frames.sent(n.ids);
+            self.last_frame.sent(n.ids, segment.shift);
         }
         Verdict::Send {
             sequence: seq::truncate(sequence),
@@ -182,34 +228,100 @@ impl Outlet {
         }
     }
 
-    fn start(&mut self, n: Numbers, now: Instant) {
-        self.gate = Gate::Open;
-        self.epoch = n.epoch;
-        self.requester.satisfied();
-        self.first = n.number;
-        self.frames.begin(n.ids);
-        self.sequence_offset = (self.last_sequence + 1).wrapping_sub(n.number);
-        if let Some(at) = self.last_sent {
-            let elapsed = now.saturating_duration_since(at).as_secs_f64();
-            let frame = match self.kind {
-                MediaKind::Audio => 960,
-                MediaKind::Video => 3000,
-            };
-            // Wraps after half a day of pause, as timestamps do.
-            let step = ((elapsed * f64::from(self.clock_rate())) as u64 as u32).max(frame);
-            let timestamp = self.last_timestamp.wrapping_add(step);
-            self.timestamp_offset = timestamp.wrapping_sub(n.timestamp);
+    /// Whether the receiver can take the beginning of a stream.
+    pub(crate) fn may_begin(&self, now: Instant) -> bool {
+        match self.gate {
+            Gate::Unannounced => false,
+            Gate::Held(until) => now >= until,
+            Gate::Waiting | Gate::Open => true,
         }
     }
 
-    /// Whether packets of this epoch have been sent, so that reports about them make sense.
-    pub(crate) fn carries(&self, epoch: u32) -> bool {
-        self.gate == Gate::Open && self.epoch == epoch
+    /// From this packet on something else is sent, which no number here is related to. `aligned` is
+    /// the packet's timestamp as it would have been in the stretch before, if that can be told.
+    pub(crate) fn begin(&mut self, n: Numbers, aligned: Option<u32>, now: Instant) {
+        self.gate = Gate::Open;
+        self.requester.satisfied();
+        let timestamp_offset = match self.last_sent {
+            None => 0,
+            Some(at) => self
+                .next_timestamp(aligned, at, now)
+                .wrapping_sub(n.timestamp),
+        };
+        self.push(Segment {
+            view: n.view,
+            first: n.number,
+            first_sequence: self.last_sequence + 1,
+            timestamp_offset,
+            shift: self.last_frame.shift(n.ids),
+        });
     }
 
-    /// A timestamp of the source as this receiver sees it.
-    pub(crate) const fn timestamp(&self, of_source: u32) -> u32 {
-        of_source.wrapping_add(self.timestamp_offset)
+    fn next_timestamp(&mut self, aligned: Option<u32>, last_sent: Instant, now: Instant) -> u32 {
+        let elapsed = now.saturating_duration_since(last_sent).as_secs_f64();
+        let frame = match self.kind {
+            MediaKind::Audio => 960,
+            MediaKind::Video => 3000,
+        };
+        // Wraps after half a day of pause, as timestamps do.
+        let elapsed = (elapsed * f64::from(self.clock_rate())) as u64 as u32;
+        if let (Some(aligned), Some(segment)) = (aligned, &self.segment) {
+            let wanted = aligned
+                .wrapping_add(segment.timestamp_offset)
+                .wrapping_sub(self.ahead);
+            let step = seq::timestamp_distance(self.last_timestamp, wanted);
+            // A clock that is off by more than a second is none.
+            let off = seq::timestamp_distance(elapsed, step.cast_unsigned());
+            if off.unsigned_abs() < self.clock_rate() {
+                let step = step.max(SHORTEST_STEP).cast_unsigned();
+                let timestamp = self.last_timestamp.wrapping_add(step);
+                self.ahead = timestamp.wrapping_sub(wanted);
+                return timestamp;
+            }
+        }
+        self.ahead = 0;
+        self.last_timestamp.wrapping_add(elapsed.max(frame))
+    }
+
+    /// From this packet on another view of the same encoding is sent. `before` is the packet in the
+    /// view so far, whether or not it belongs to it; losses before it keep their places.
+    pub(crate) fn go_on(&mut self, n: Numbers, before: (u64, u16)) {
+        let Some(segment) = self.segment else { return };
+        let (number, pictures_lowered) = before;
+        self.push(Segment {
+            view: n.view,
+            first: n.number,
+            first_sequence: segment.sequence(number),
+            shift: segment.shift.with_pictures_lowered(pictures_lowered),
+            ..segment
+        });
+    }
+
+    fn push(&mut self, segment: Segment) {
+        self.past.rotate_right(1);
+        self.past[0] = self.segment.replace(segment);
+    }
+
+    /// The view being sent from, if any.
+    pub(crate) fn view(&self) -> Option<ViewKey> {
+        let open = self.gate == Gate::Open;
+        self.segment.filter(|_| open).map(|s| s.view)
+    }
+
+    /// The stretch being sent, or sent last.
+    pub(crate) const fn segment(&self) -> Option<Segment> {
+        self.segment
+    }
+
+    /// How frame numbers inside the packets are rewritten.
+    pub(crate) fn shift(&self) -> FrameShift {
+        self.segment.map_or(FrameShift::NONE, |s| s.shift)
+    }
+
+    /// A timestamp of the view as this receiver sees it.
+    pub(crate) fn timestamp(&self, of_source: u32) -> u32 {
+        let offset = self.segment.map_or(0, |s| s.timestamp_offset);
+        of_source.wrapping_add(offset)
     }
 
     pub(crate) fn count(&mut self, payload: usize) {
@@ -217,12 +329,26 @@ impl Outlet {
         self.octets = self.octets.wrapping_add(payload as u32);
     }
 
-    /// The source's number of a packet the receiver misses; nothing if it cannot have missed it.
-    pub(crate) fn source_number(&self, sequence: u16) -> Option<u64> {
-        let sent = seq::extend(self.last_sequence, sequence);
-        let number = sent.wrapping_sub(self.sequence_offset);
-        (self.gate == Gate::Open && sent <= self.last_sequence && number >= self.first)
-            .then_some(number)
+    /// What was sent, or would have been, under a sequence number; nothing if that cannot be.
+    pub(crate) fn past(&self, sequence: u16) -> Option<Past> {
+        let sequence = seq::extend(self.last_sequence, sequence);
+        if sequence > self.last_sequence {
+            return None;
+        }
+        let mut next = None;
+        let segments = self.segment.iter().chain(self.past.iter().flatten());
+        for segment in segments {
+            if sequence >= segment.first_sequence {
+                let number = segment.number(sequence);
+                return (next.is_none_or(|n| sequence < n)).then_some(Past {
+                    segment: *segment,
+                    number,
+                    sequence,
+                });
+            }
+            next = Some(segment.first_sequence);
+        }
+        None
     }
 
     /// Whether to send a packet again now.
@@ -278,6 +404,8 @@ impl Outlet {
 
     /// Maps another source, or the same one anew: its next packet is a start.
     pub(crate) fn map(&mut self, source: usize, name: SourceName) {
+        self.forget_segments();
+        self.target = None;
         self.source = Some(source);
         self.name = name;
         self.changed = true;
@@ -289,8 +417,17 @@ impl Outlet {
     pub(crate) fn unmap(&mut self) {
         self.source = None;
         self.subscribed = false;
+        self.target = None;
         self.changed = false;
         self.resent = Vec::new();
+        self.forget_segments();
+    }
+
+    /// What was sent came from a source that is not here any more.
+    fn forget_segments(&mut self) {
+        self.segment = None;
+        self.past = [None; PAST];
+        self.ahead = 0;
     }
 
     /// The last sequence numbers used, of media and of retransmissions.
@@ -321,8 +458,10 @@ impl Outlet {
 
     /// The source's packets come by other numbers from now on: by `shift` less, and from `next` on.
     pub(crate) const fn renumber(&mut self, shift: u64, next: u64) {
-        self.sequence_offset = self.sequence_offset.wrapping_add(shift);
-        self.first = next;
+        if let Some(segment) = &mut self.segment {
+            segment.first_sequence = segment.sequence(next).wrapping_add(shift);
+            segment.first = next;
+        }
     }
 
     /// Packets resume after a pause: as with a new mapping, but the receiver knows it.

@@ -2,13 +2,13 @@
 //! go on, rewritten.
 
 use crate::conference::Conference;
-use crate::frame_ids::{FrameIds, PREFIX};
+use crate::frame_ids::PREFIX;
 use crate::missing;
 use crate::settings::{EndpointKey, PacketSink};
 use crate::timers::Timer;
 use althing_model::profile;
 use althing_rtp::rtcp::{self, Compound, Nack, ReportBlock, ReportBlocks, Rtcp, SenderInfo};
-use althing_rtp::{HeaderTemplate, rtx};
+use althing_rtp::rtx;
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
@@ -78,15 +78,18 @@ impl Conference {
         if route.is_rtx || !endpoint.may_send(source.kind, source.signalled_type) {
             return;
         }
-        source.ingress[route.encoding].sender_report(info, now);
-        if route.encoding != 0 {
-            return;
-        }
+        let incoming = &mut source.incoming[route.encoding];
+        incoming.sender_report(info, now);
+        // Of video, only those who get this encoding.
         let listeners = source.audience.listeners(now);
-        for subscriber in source.subscribers.iter().chain(listeners) {
+        for subscriber in listeners.chain(incoming.subscribers()) {
             let receiver = &mut self.endpoints[subscriber.endpoint];
             let outlet = &mut receiver.outlets[subscriber.outlet];
-            if !outlet.carries(source.epoch) {
+            let carries = outlet.view().is_some_and(|view| {
+                usize::from(view.encoding) == route.encoding
+                    && view.generation == incoming.generation
+            });
+            if !carries {
                 continue;
             }
             outlet.report_sent(info.ntp_middle(), now);
@@ -137,65 +140,44 @@ impl Conference {
             return;
         };
         let source = &self.sources[source];
-        if !outlet.carries(source.epoch) {
-            return;
-        }
+        let transport_cc = self
+            .settings
+            .transport_cc
+            .then_some(profile::extension::TRANSPORT_CC);
         for sequence in nack.sequences().take(MAX_NACKED) {
-            let Some(number) = outlet.source_number(sequence) else {
+            let Some(past) = outlet.past(sequence) else {
                 continue;
             };
-            let Some(kept) = source.history.get(number) else {
+            let Some(again) = source.again(past, &self.payloads, transport_cc) else {
                 continue;
             };
-            let transport_cc = self
-                .settings
-                .transport_cc
-                .then_some(profile::extension::TRANSPORT_CC);
-            let Some(mut header) = HeaderTemplate::from_header(kept.header, transport_cc) else {
+            let Some(rtx_type) = again.payload.rtx else {
                 continue;
             };
-            let Some(payload) = self.payloads[usize::from(header.payload_type() & 0x7f)] else {
-                continue;
-            };
-            let Some(rtx_type) = payload.rtx else {
-                continue;
-            };
-            if !outlet.may_resend(number, endpoint.rtt, now) {
+            if !outlet.may_resend(past.sequence, endpoint.rtt, now) {
                 continue;
             }
+            let mut header = again.header;
             header.set_payload_type(rtx_type);
             header.set_ssrc(rtx_ssrc);
             header.set_sequence(outlet.next_rtx());
-            header.set_timestamp(outlet.timestamp(header.timestamp()));
             if header.has_transport_cc() {
                 endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
                 header.set_transport_cc(endpoint.transport_cc);
             }
-            let ids = FrameIds::of(
-                payload.codec,
-                kept.payload,
-                header.extension(profile::extension::DEPENDENCY_DESCRIPTOR),
-            );
-            if let Some(frame) = outlet.frames.frame_number(ids) {
-                header.set_frame_number(profile::extension::DEPENDENCY_DESCRIPTOR, frame);
-            }
             // The original sequence number, then the payload as it was sent.
-            let mut changed = [0; PREFIX];
-            let replaced = outlet.frames.prefix(ids, kept.payload, &mut changed);
             let mut prefix = [0; 2 + PREFIX];
             prefix[..2].copy_from_slice(&rtx::prefix(sequence));
-            prefix[2..].copy_from_slice(&changed);
-            let size = (header.bytes().len() + 2 + kept.payload.len()) as u64;
+            prefix[2..].copy_from_slice(&again.prefix);
+            let rest = &again.body[again.replaced..];
+            let size = (header.bytes().len() + 2 + again.body.len()) as u64;
             endpoint.counters.rtp_sent += 1;
             endpoint.counters.rtp_sent_bytes += size;
             endpoint.counters.retransmitted += 1;
             self.counters.rtp_sent += 1;
             self.counters.retransmitted += 1;
-            sink.rtp(
-                endpoint.key,
-                header.bytes(),
-                [&prefix[..2 + replaced], &kept.payload[replaced..]],
-            );
+            let payload = [&prefix[..2 + again.replaced], rest];
+            sink.rtp(endpoint.key, header.bytes(), payload);
         }
     }
 
@@ -203,11 +185,15 @@ impl Conference {
     pub(crate) fn ask_for_missing(&mut self, now: Instant, sink: &mut impl PacketSink) {
         let mut listed = std::mem::take(&mut self.missing);
         let mut next: Option<Instant> = None;
-        listed.retain(|&index| {
-            let at = self.ask_for_due(index, now, sink);
+        listed.retain(|&(source, encoding)| {
+            let at = self.ask_for_due(source, encoding, now, sink);
             match at {
                 Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
-                None => self.sources[index].listed_missing = false,
+                None => {
+                    if let Some(i) = self.sources[source].incoming.get_mut(encoding) {
+                        i.listed_missing = false;
+                    }
+                }
             }
             at.is_some()
         });
@@ -218,8 +204,14 @@ impl Conference {
     }
 
     /// Asks the source's owner alone: it has just left something out.
-    pub(crate) fn ask_owner(&mut self, source: usize, now: Instant, sink: &mut impl PacketSink) {
-        if let Some(at) = self.ask_for_due(source, now, sink) {
+    pub(crate) fn ask_owner(
+        &mut self,
+        source: usize,
+        encoding: usize,
+        now: Instant,
+        sink: &mut impl PacketSink,
+    ) {
+        if let Some(at) = self.ask_for_due(source, encoding, now, sink) {
             self.timers.arm(Timer::Missing, at);
         }
     }
@@ -228,25 +220,27 @@ impl Conference {
     fn ask_for_due(
         &mut self,
         source: usize,
+        encoding: usize,
         now: Instant,
         sink: &mut impl PacketSink,
     ) -> Option<Instant> {
         let source = &mut self.sources[source];
         let rtt = self.endpoints[source.owner.index()].rtt;
+        let incoming = source.incoming.get_mut(encoding)?;
         self.numbers.clear();
-        source
+        incoming
             .missing
             .due(now, missing::interval(rtt), &mut self.numbers);
         self.counters.nacked += self.numbers.len() as u64;
         let mut rest = &self.numbers[..];
         while !rest.is_empty() {
             self.scratch.clear();
-            let media = source.ingress[0].ssrc;
+            let media = incoming.ingress.ssrc;
             let taken = rtcp::nack(&mut self.scratch, self.feedback.video, media, rest);
             sink.rtcp(source.owner, &self.scratch);
             rest = &rest[taken.max(1).min(rest.len())..];
         }
-        source.missing.next_at()
+        incoming.missing.next_at()
     }
 
     /// Reports arrivals to senders (transport-cc).
@@ -283,7 +277,8 @@ impl Conference {
                     break;
                 }
                 at += 1;
-                blocks.extend(source.ingress[encoding].report(now));
+                let incoming = source.incoming.get_mut(encoding);
+                blocks.extend(incoming.and_then(|i| i.ingress.report(now)));
             }
             if !blocks.is_empty() {
                 self.scratch.clear();

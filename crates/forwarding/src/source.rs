@@ -2,15 +2,14 @@
 
 use crate::EndpointKey;
 use crate::audience::Audience;
-use crate::hidden::Hidden;
-use crate::history::History;
-use crate::ingress::Ingress;
+use crate::incoming::Incoming;
 use crate::keyframes::Requests;
 use crate::layers::{self, Layer};
-use crate::missing::Missing;
 use crate::silence::Silence;
+use crate::view::{View, ViewKey};
 use althing_model::{Encoding, MediaKind, SourceName, VideoType};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// A receiver that gets the source's packets now, and the outlet they go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,24 +29,25 @@ pub(crate) struct Source {
     pub(crate) video_type: VideoType,
     pub(crate) encodings: Vec<Encoding>,
     /// One per encoding.
-    pub(crate) ingress: Vec<Ingress>,
-    /// Only those who want it and can be sent to.
-    pub(crate) subscribers: Vec<Subscriber>,
-    /// Grows when earlier sequence numbers lose their meaning.
-    pub(crate) epoch: u32,
+    pub(crate) incoming: Vec<Incoming>,
+    /// Of video: those who are not yet in the view they want, be they in another one or in none.
+    pub(crate) unsettled: Vec<Subscriber>,
     /// Its packets were refused since the last one forwarded.
     pub(crate) interrupted: bool,
-    pub(crate) hidden: Hidden,
-    pub(crate) missing: Missing,
-    /// It is in the conference's list of sources with missing packets.
-    pub(crate) listed_missing: bool,
-    pub(crate) history: History,
+    /// The owner's payloads are encrypted end to end.
+    pub(crate) encrypted: bool,
     pub(crate) requests: Requests,
+    /// No receiver may ask for a keyframe before.
+    pub(crate) next_ask: Option<Instant>,
     pub(crate) silence: Silence,
     /// Who hears it, if it is a microphone.
     pub(crate) audience: Audience,
     pub(crate) wants: Wants,
     pub(crate) layers: Vec<Layer>,
+    /// The layers are not what receivers chose among.
+    pub(crate) reshaped: bool,
+    /// It is in the conference's list of sources that are measured.
+    pub(crate) measured: bool,
     /// The owner was told this.
     pub(crate) told: Option<i32>,
 }
@@ -65,19 +65,18 @@ impl Source {
             signalled_type: description.video_type,
             video_type,
             encodings: Vec::new(),
-            ingress: Vec::new(),
-            subscribers: Vec::new(),
-            epoch: 0,
+            incoming: Vec::new(),
+            unsettled: Vec::new(),
             interrupted: false,
-            hidden: Hidden::default(),
-            missing: Missing::default(),
-            listed_missing: false,
-            history: History::default(),
+            encrypted: false,
             requests: Requests::default(),
+            next_ask: None,
             silence: Silence::default(),
             audience: Audience::default(),
             wants: Wants::default(),
             layers: Vec::new(),
+            reshaped: false,
+            measured: false,
             told: None,
         };
         source.set_encodings(description.encodings);
@@ -90,28 +89,84 @@ impl Source {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,
         };
-        self.ingress = encodings
+        self.restart();
+        let generation = self.generation();
+        self.incoming = encodings
             .iter()
-            .map(|e| Ingress::new(e.primary, clock_rate))
+            .map(|e| Incoming::new(e.primary, clock_rate, generation))
             .collect();
         self.layers = layers::nominal(encodings.len());
         self.encodings = encodings;
-        self.restart();
+    }
+
+    /// One that no view has had.
+    fn generation(&self) -> u32 {
+        let highest = self.incoming.iter().map(|i| i.generation).max();
+        highest.map_or(0, |g| g.wrapping_add(1))
     }
 
     /// Receivers continue with the next packet that can begin a stream.
     pub(crate) fn restart(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
-        self.hidden = Hidden::default();
-        self.missing.clear();
-        self.history.clear();
         self.interrupted = false;
         self.audience.restart();
+        for encoding in 0..self.incoming.len() {
+            self.restart_encoding(encoding);
+        }
+    }
+
+    /// The same for those who get this encoding.
+    pub(crate) fn restart_encoding(&mut self, encoding: usize) {
+        let left = self.incoming[encoding].restart();
+        for subscriber in left {
+            self.unsettle(subscriber);
+        }
+        self.reshape();
+    }
+
+    /// What grows when earlier sequence numbers lose their meaning: of a microphone.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.incoming.first().map_or(0, |i| i.generation)
+    }
+
+    /// The view of this name, if its numbers still mean something.
+    pub(crate) fn view(&self, key: ViewKey) -> Option<&View> {
+        self.incoming.get(usize::from(key.encoding))?.view_of(key)
+    }
+
+    pub(crate) fn unsettle(&mut self, subscriber: Subscriber) {
+        if !self.unsettled.contains(&subscriber) {
+            self.unsettled.push(subscriber);
+        }
+        self.next_ask = None;
+    }
+
+    /// A timestamp of an encoding as it would have been in a view; nothing if that cannot be told.
+    pub(crate) fn timestamp_on(&self, view: ViewKey, encoding: usize, own: u32) -> Option<u32> {
+        let before = self.incoming.get(usize::from(view.encoding))?;
+        if before.generation != view.generation {
+            None
+        } else if usize::from(view.encoding) == encoding {
+            Some(own)
+        } else {
+            self.incoming[encoding].timestamp_on(before, own)
+        }
+    }
+
+    /// Whether lost packets of an encoding matter to anybody.
+    pub(crate) fn is_wanted(&self, encoding: usize) -> bool {
+        !self.unsettled.is_empty() || self.incoming[encoding].is_subscribed()
+    }
+
+    pub(crate) fn is_subscribed(&self) -> bool {
+        !self.unsettled.is_empty() || self.incoming.iter().any(Incoming::is_subscribed)
     }
 
     pub(crate) fn unsubscribe(&mut self, endpoint: usize) {
-        self.subscribers.retain(|s| s.endpoint != endpoint);
         self.audience.unsubscribe(endpoint);
+        self.unsettled.retain(|s| s.endpoint != endpoint);
+        for incoming in &mut self.incoming {
+            incoming.unsubscribe(endpoint);
+        }
     }
 }
 

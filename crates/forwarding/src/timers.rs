@@ -15,16 +15,19 @@ pub(crate) enum Timer {
     Speakers,
     /// A keyframe of who has just become dominant.
     Preemptive,
+    /// What layers send.
+    Layers,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Allocation,
         Self::Missing,
         Self::Feedback,
         Self::Reports,
         Self::Speakers,
         Self::Preemptive,
+        Self::Layers,
     ];
 }
 

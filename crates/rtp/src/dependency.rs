@@ -155,11 +155,13 @@ impl DependencyDescriptor {
             });
         }
         let mut r = BitReader::new(rest, WHAT);
-        let has_structure = r.flag()?;
-        let has_mask = r.flag()?;
-        let custom_indications = r.flag()?;
-        let custom_frame_diffs = r.flag()?;
-        let custom_chains = r.flag()?;
+        let Flags {
+            structure: has_structure,
+            active_mask: has_mask,
+            custom_indications,
+            custom_frame_diffs,
+            custom_chains,
+        } = Flags::read(&mut r)?;
         let structure = if has_structure {
             Some(read_structure(&mut r)?)
         } else {
@@ -173,7 +175,7 @@ impl DependencyDescriptor {
         let active_decode_targets = if has_mask {
             Some(r.bits(targets)?)
         } else if has_structure {
-            Some(u32::MAX.wrapping_shr(32u32.saturating_sub(targets)))
+            Some(all_targets(targets))
         } else {
             None
         };
@@ -207,6 +209,135 @@ impl DependencyDescriptor {
             structure,
         })
     }
+}
+
+/// What one packet's descriptor says about its frame, read without allocating unless it brings a
+/// structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameRelations {
+    /// The descriptor's first three bytes.
+    pub head: DescriptorHead,
+    /// The structure it brings.
+    pub structure: Option<DependencyStructure>,
+    /// Active decode targets, one bit each: as written, or all with a new structure.
+    pub active_decode_targets: Option<u32>,
+    /// Spatial layer.
+    pub spatial_id: u8,
+    /// Temporal layer.
+    pub temporal_id: u8,
+    /// Decode targets that the frame is a part of, one bit each.
+    pub present: u32,
+    /// Decode targets that one may switch to at the frame, one bit each.
+    pub switch: u32,
+    /// It refers to other frames.
+    pub depends: bool,
+}
+
+impl FrameRelations {
+    /// Reads a descriptor; `current` is the structure last received on the stream.
+    ///
+    /// # Errors
+    /// [`RtpError`] when it is cut short, contradicts itself, or needs a structure that is not
+    /// there.
+    pub fn parse(bytes: &[u8], current: Option<&DependencyStructure>) -> Result<Self, RtpError> {
+        let head = DescriptorHead::parse(bytes)?;
+        let mut r = BitReader::new(bytes.get(3..).unwrap_or_default(), WHAT);
+        let flags = if bytes.len() > 3 {
+            Flags::read(&mut r)?
+        } else {
+            Flags::default()
+        };
+        let structure = if flags.structure {
+            Some(read_structure(&mut r)?)
+        } else {
+            None
+        };
+        let s = structure
+            .as_ref()
+            .or(current)
+            .ok_or(RtpError::Invalid(WHAT))?;
+        let targets = u32::from(s.decode_targets);
+        let active_decode_targets = if flags.active_mask {
+            Some(r.bits(targets)?)
+        } else if flags.structure {
+            Some(all_targets(targets))
+        } else {
+            None
+        };
+        let template = s
+            .template(head.template_id)
+            .ok_or(RtpError::Invalid(WHAT))?;
+        let (mut present, mut switch) = (0u32, 0u32);
+        for target in 0..targets {
+            let indication = if flags.custom_indications {
+                Indication::from_bits(r.small(2)?)
+            } else {
+                let index = usize::try_from(target).unwrap_or(usize::MAX);
+                *template
+                    .indications
+                    .get(index)
+                    .ok_or(RtpError::Invalid(WHAT))?
+            };
+            let bit = 1u32.wrapping_shl(target);
+            present |= if indication == Indication::NotPresent {
+                0
+            } else {
+                bit
+            };
+            switch |= if indication == Indication::Switch {
+                bit
+            } else {
+                0
+            };
+        }
+        let depends = if flags.custom_frame_diffs {
+            r.small(2)? != 0
+        } else {
+            !template.frame_diffs.is_empty()
+        };
+        let (spatial_id, temporal_id) = (template.spatial_id, template.temporal_id);
+        Ok(Self {
+            head,
+            active_decode_targets,
+            spatial_id,
+            temporal_id,
+            present,
+            switch,
+            depends,
+            structure,
+        })
+    }
+}
+
+/// The flags behind the three bytes.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are five flags on the wire"
+)]
+struct Flags {
+    structure: bool,
+    active_mask: bool,
+    custom_indications: bool,
+    custom_frame_diffs: bool,
+    custom_chains: bool,
+}
+
+impl Flags {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, RtpError> {
+        Ok(Self {
+            structure: r.flag()?,
+            active_mask: r.flag()?,
+            custom_indications: r.flag()?,
+            custom_frame_diffs: r.flag()?,
+            custom_chains: r.flag()?,
+        })
+    }
+}
+
+/// One bit for each of so many targets, 1 to 32.
+const fn all_targets(targets: u32) -> u32 {
+    u32::MAX.wrapping_shr(32u32.saturating_sub(targets))
 }
 
 fn read_list<T>(

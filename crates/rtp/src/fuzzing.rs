@@ -1,6 +1,6 @@
 //! Entry points for fuzzers: each reads everything there is to read.
 
-use crate::dependency::DependencyDescriptor;
+use crate::dependency::{DependencyDescriptor, FrameRelations, Indication};
 use crate::rtcp::{Compound, Rtcp, TransportCcRecorder};
 use crate::{ExtensionRules, HeaderTemplate, RtpPacket};
 use crate::{h264, rtx};
@@ -144,5 +144,26 @@ pub fn dependency(data: &[u8]) {
             let _ = s.layer_of(target);
         }
     }
-    let _ = DependencyDescriptor::parse(two, structure.as_ref());
+    let whole = DependencyDescriptor::parse(two, structure.as_ref());
+    let brief = FrameRelations::parse(two, structure.as_ref());
+    // What is read in brief is what is read in full.
+    if let (Ok(whole), Ok(brief)) = (&whole, &brief)
+        && let Some(frame) = &whole.frame
+    {
+        assert_eq!(
+            (frame.spatial_id, frame.temporal_id),
+            (brief.spatial_id, brief.temporal_id)
+        );
+        assert_eq!(frame.frame_diffs.is_empty(), !brief.depends);
+        let bits = |which: fn(&Indication) -> bool| {
+            let mut mask = 0u32;
+            for (i, _) in (0u32..).zip(&frame.indications).filter(|(_, x)| which(x)) {
+                mask |= 1u32.wrapping_shl(i);
+            }
+            mask
+        };
+        assert_eq!(bits(|i| *i != Indication::NotPresent), brief.present);
+        assert_eq!(bits(|i| *i == Indication::Switch), brief.switch);
+        assert_eq!(whole.active_decode_targets, brief.active_decode_targets);
+    }
 }

@@ -5,17 +5,49 @@ const SPS: u8 = 7;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-/// Whether this payload holds the beginning of an IDR picture or a sequence parameter set: alone,
-/// within a STAP-A, or as the first fragment of an FU-A.
+/// What of a keyframe a payload holds the beginning of: alone, within a STAP-A, or as the first
+/// fragment of an FU-A.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyUnits {
+    /// A slice of an IDR picture.
+    pub idr: bool,
+    /// A sequence parameter set, which goes before it.
+    pub parameters: bool,
+}
+
+impl KeyUnits {
+    /// Looks at the units of a payload.
+    #[must_use]
+    pub fn find(payload: &[u8]) -> Self {
+        let one = |nal: u8| Self {
+            idr: nal & 0x1f == IDR,
+            parameters: nal & 0x1f == SPS,
+        };
+        match payload {
+            [first, rest @ ..] if first & 0x1f == STAP_A => {
+                stap_a(rest).map(one).fold(Self::default(), |a, b| Self {
+                    idr: a.idr || b.idr,
+                    parameters: a.parameters || b.parameters,
+                })
+            }
+            [first, header, ..] if first & 0x1f == FU_A => {
+                if header & 0x80 == 0 {
+                    Self::default()
+                } else {
+                    one(*header)
+                }
+            }
+            [first, ..] => one(*first),
+            [] => Self::default(),
+        }
+    }
+}
+
+/// Whether this payload holds the beginning of an IDR picture or a sequence parameter set.
 #[must_use]
 pub fn is_keyframe_start(payload: &[u8]) -> bool {
-    let key = |nal: u8| matches!(nal & 0x1f, IDR | SPS);
-    match payload {
-        [first, rest @ ..] if first & 0x1f == STAP_A => stap_a(rest).any(key),
-        [first, header, ..] if first & 0x1f == FU_A => header & 0x80 != 0 && key(*header),
-        [first, ..] => key(*first),
-        [] => false,
-    }
+    let found = KeyUnits::find(payload);
+    found.idr || found.parameters
 }
 
 /// The first byte of each unit of an aggregate.

@@ -127,6 +127,12 @@ impl HeaderTemplate {
         self.bytes[1] & 0x7f
     }
 
+    /// The marker.
+    #[must_use]
+    pub const fn marker(&self) -> bool {
+        self.bytes[1] & 0x80 != 0
+    }
+
     /// The timestamp.
     #[must_use]
     pub const fn timestamp(&self) -> u32 {
@@ -173,6 +179,33 @@ impl HeaderTemplate {
     #[must_use]
     pub fn extension(&self, id: u8) -> Option<&[u8]> {
         RtpPacket::parse(self.bytes()).ok()?.extension(id)
+    }
+
+    /// Where the value of an extension stands in the header, and its length.
+    #[must_use]
+    pub fn locate(&self, id: u8) -> Option<(usize, usize)> {
+        let value = self.extension(id)?;
+        let start = self.bytes.as_ptr().addr();
+        Some((value.as_ptr().addr().wrapping_sub(start), value.len()))
+    }
+
+    /// Sets the template id (six bits) and frame number of the dependency descriptor that stands at
+    /// `at`, and the template id offset of the structure it brings, if that is given.
+    pub fn set_descriptor(&mut self, at: usize, template: u8, frame: u16, offset: Option<u8>) {
+        if let Some(byte) = self.bytes.get_mut(at) {
+            *byte = (*byte & 0xc0) | (template & 0x3f);
+        }
+        self.set(at.wrapping_add(1), frame.to_be_bytes());
+        // Five flags, then the offset's six bits.
+        if let Some(offset) = offset
+            && let Some([high, low]) = self
+                .bytes
+                .get_mut(at.wrapping_add(3)..)
+                .and_then(|b| b.first_chunk_mut::<2>())
+        {
+            *high = (*high & 0xf8) | ((offset & 0x3f) >> 3);
+            *low = (*low & 0x1f) | (offset & 0x07) << 5;
+        }
     }
 
     /// Sets the frame number of a dependency descriptor (its second and third byte), where the

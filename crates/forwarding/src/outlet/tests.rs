@@ -12,7 +12,7 @@ const fn packet(number: u64, timestamp: u32, starts: bool) -> Numbers {
         number,
         timestamp,
         starts,
-        epoch: 0,
+        view: ViewKey::whole(0),
         ids: FrameIds::NONE,
     }
 }
@@ -53,10 +53,11 @@ fn losses_stay_losses_and_older_packets_stay_out() {
     assert_eq!(sequence(o.accept(packet(103, 0, false), now)), Some(504));
     assert_eq!(sequence(o.accept(packet(102, 0, false), now)), Some(503));
     assert_eq!(sequence(o.accept(packet(99, 0, false), now)), None);
-    assert_eq!(o.source_number(503), Some(102));
-    assert_eq!(o.source_number(504), Some(103));
-    assert_eq!(o.source_number(505), None, "not sent yet");
-    assert_eq!(o.source_number(500), None, "from before the mapping");
+    let past = |o: &Outlet, sequence| o.past(sequence).map(|p| p.number);
+    assert_eq!(past(&o, 503), Some(102));
+    assert_eq!(past(&o, 504), Some(103));
+    assert_eq!(past(&o, 505), None, "not sent yet");
+    assert_eq!(past(&o, 500), None, "from before the mapping");
 }
 
 #[test]
@@ -91,9 +92,9 @@ fn a_new_epoch_starts_again_in_place() {
     let mut o = outlet(MediaKind::Audio, now);
     o.gate = Gate::Waiting;
     o.accept(packet(100, 0, true), now);
-    assert!(o.carries(0));
+    assert_eq!(o.view(), Some(ViewKey::whole(0)));
     let anew = Numbers {
-        epoch: 1,
+        view: ViewKey::whole(1),
         ..packet(5, 40, true)
     };
     let at = now + Duration::from_millis(20);
@@ -104,7 +105,70 @@ fn a_new_epoch_starts_again_in_place() {
             timestamp: 960
         }
     );
-    assert!(!o.carries(0));
+    assert_eq!(o.view(), Some(ViewKey::whole(1)));
+}
+
+/// A segment of another view.
+const fn in_view(index: u8, number: u64, timestamp: u32) -> Numbers {
+    Numbers {
+        view: ViewKey {
+            encoding: index,
+            index,
+            generation: 0,
+        },
+        ..packet(number, timestamp, true)
+    }
+}
+
+#[test]
+fn a_switch_of_encodings_keeps_the_wall_clock_and_never_goes_back() {
+    let now = althing_testkit::epoch();
+    let ms = |n| now + Duration::from_millis(n);
+    let mut o = outlet(MediaKind::Video, now);
+    o.gate = Gate::Waiting;
+    o.begin(in_view(0, 100, 50_000), None, now);
+    assert_eq!(timestamp(o.accept(in_view(0, 100, 50_000), now)), 50_000);
+    // The other encoding's frame of 30 ms later, which comes 50 ms later.
+    o.begin(in_view(1, 7, 9), Some(52_700), ms(50));
+    let second = o.accept(in_view(1, 7, 9), ms(50));
+    assert_eq!((sequence(second), timestamp(second)), (Some(502), 52_700));
+    // Back, to a frame of the same time: a millisecond more, which is made good with the next one.
+    o.begin(in_view(0, 130, 52_700), Some(9), ms(60));
+    assert_eq!(timestamp(o.accept(in_view(0, 130, 52_700), ms(60))), 52_790);
+    o.begin(in_view(1, 9, 3009), Some(55_700), ms(90));
+    assert_eq!(timestamp(o.accept(in_view(1, 9, 3009), ms(90))), 55_700);
+    // A wall clock that is off by hours is none.
+    o.begin(in_view(0, 140, 77), Some(500_000_000), ms(190));
+    assert_eq!(timestamp(o.accept(in_view(0, 140, 77), ms(190))), 64_700);
+}
+
+#[test]
+fn what_was_lost_before_another_view_keeps_its_place() {
+    let now = althing_testkit::epoch();
+    let mut o = outlet(MediaKind::Video, now);
+    o.gate = Gate::Waiting;
+    o.begin(in_view(0, 100, 0), None, now);
+    assert_eq!(sequence(o.accept(in_view(0, 100, 0), now)), Some(501));
+    // 101 and 102 are lost; with 103 another view of the encoding begins, where it is 203.
+    let other = Numbers {
+        view: ViewKey {
+            encoding: 0,
+            index: 1,
+            generation: 0,
+        },
+        ..in_view(0, 203, 3000)
+    };
+    o.go_on(other, (103, 0));
+    assert_eq!(sequence(o.accept(other, now)), Some(504));
+    let late = Numbers {
+        number: 202,
+        ..other
+    };
+    assert_eq!(o.accept(late, now), Verdict::Drop);
+    let past = |o: &Outlet, sequence| o.past(sequence).map(|p| (p.segment.view.index, p.number));
+    assert_eq!(past(&o, 503), Some((0, 102)));
+    assert_eq!(past(&o, 504), Some((1, 203)));
+    assert_eq!(past(&o, 500), None);
 }
 
 #[test]
