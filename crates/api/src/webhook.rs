@@ -11,10 +11,10 @@ use aws_lc_rs::hmac;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::fmt::{self, Debug, Write as _};
+use std::fmt::{Debug, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -71,31 +71,8 @@ struct HttpPoster(Client);
 
 impl HttpPoster {
     fn new() -> Result<Self, StartError> {
-        let failed = |error: &dyn fmt::Display| StartError::Client(error.to_string());
-        // The machine's own list first: it has the authority of a company's own servers.
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // One that is not understood is one that is not trusted.
-            let _ = roots.add(certificate);
-        }
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| failed(&e))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Client::builder()
-            .use_preconfigured_tls(tls)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(1)
-            .user_agent(concat!("Althing/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|e| failed(&e))
+        let client = althing_https::client().map_err(|e| StartError::Client(e.to_string()))?;
+        Ok(Self(client))
     }
 }
 

@@ -3,9 +3,8 @@
 use crate::key::KeyError;
 use futures_util::future::BoxFuture;
 use reqwest::header::CACHE_CONTROL;
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, StatusCode};
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -47,32 +46,8 @@ pub(crate) struct HttpFetch(Client);
 
 impl HttpFetch {
     pub(crate) fn new() -> Result<Self, KeyError> {
-        let failed = |error: &dyn fmt::Display| KeyError::Client(error.to_string());
-        // The machine's own list first: it has the authority of a company's login server.
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // One that is not understood is one that is not trusted.
-            let _ = roots.add(certificate);
-        }
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| failed(&e))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Client::builder()
-            .use_preconfigured_tls(tls)
-            // Where keys come from is configured, and nobody on the way changes it.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(1)
-            .user_agent(concat!("Althing/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|e| failed(&e))
+        let client = althing_https::client().map_err(|e| KeyError::Client(e.to_string()))?;
+        Ok(Self(client))
     }
 }
 
