@@ -233,6 +233,15 @@ pub enum Happening {
         /// By whom.
         by: RoomActor,
     },
+    /// A breakout room was given another name.
+    BreakoutRenamed {
+        /// The local part of its address.
+        id: String,
+        /// What people call it from now on.
+        name: String,
+        /// By whom.
+        by: RoomActor,
+    },
     /// A breakout room was taken away.
     BreakoutGone {
         /// The local part of its address.
@@ -276,7 +285,7 @@ pub enum Happening {
 
 impl Happening {
     /// Every event by its name on the wire.
-    pub const NAMES: [&'static str; 24] = [
+    pub const NAMES: [&'static str; 25] = [
         "room_started",
         "room_ended",
         "joined",
@@ -295,6 +304,7 @@ impl Happening {
         "approved",
         "rejected",
         "breakout_made",
+        "breakout_renamed",
         "breakout_gone",
         "moved",
         "subject_changed",
@@ -325,6 +335,7 @@ impl Happening {
             Self::Approved { .. } => "approved",
             Self::Rejected { .. } => "rejected",
             Self::BreakoutMade { .. } => "breakout_made",
+            Self::BreakoutRenamed { .. } => "breakout_renamed",
             Self::BreakoutGone { .. } => "breakout_gone",
             Self::Moved { .. } => "moved",
             Self::SubjectChanged { .. } => "subject_changed",

@@ -157,7 +157,7 @@ impl Meeting {
         breakout.room = Some(Box::new(room));
     }
 
-    fn breakout_address(&self, id: &str) -> String {
+    pub(crate) fn breakout_address(&self, id: &str) -> String {
         format!(
             "{id}@{}",
             Component::Breakout.address(&self.settings.domain)
@@ -272,8 +272,7 @@ impl Meeting {
                 None
             }
             Some(Command::Rename { id, subject }) => {
-                self.rename_breakout(now, &id, &subject, entropy);
-                None
+                self.rename_breakout(now, id, subject, entropy)
             }
             Some(Command::Move { who, to }) => self.send_to_room(&who, &to),
             None => None,
@@ -324,21 +323,30 @@ impl Meeting {
             room.destroy(turn, "The breakout room was closed", Some(&main));
         });
         self.breakouts.rooms.remove(id);
-        self.speakers.forget(&self.breakout_address(id));
+        let address = self.breakout_address(id);
+        self.speakers.forget(&address);
+        self.common.metadata.forget(&address);
         self.outputs
             .push_back(Output::BreakoutGone { id: id.to_owned() });
         self.lists_changed(now);
     }
 
-    fn rename_breakout(&mut self, now: Now, id: &str, subject: &str, entropy: &mut dyn Entropy) {
-        let Some(breakout) = self.breakouts.rooms.get_mut(id) else {
-            return;
-        };
-        subject.clone_into(&mut breakout.subject);
+    fn rename_breakout(
+        &mut self,
+        now: Now,
+        id: String,
+        subject: String,
+        entropy: &mut dyn Entropy,
+    ) -> Option<Deed> {
+        let breakout = self.breakouts.rooms.get_mut(&id)?;
+        if breakout.subject == subject {
+            return None;
+        }
+        breakout.subject.clone_from(&subject);
         // Clients show a breakout's subject as its name.
-        let place = Place::Breakout(id.to_owned());
+        let place = Place::Breakout(id.clone());
         self.in_room(&place, now, entropy, |room, _| {
-            room.subject = Some(subject.to_owned());
+            room.subject = Some(subject.clone());
             let all: Vec<(SessionId, usize)> = room
                 .occupants
                 .values()
@@ -349,6 +357,10 @@ impl Meeting {
             }
         });
         self.lists_changed(now);
+        Some(Deed::BreakoutRenamed {
+            room: id,
+            name: subject,
+        })
     }
 
     /// Asks one person's client to go to another room of the meeting.

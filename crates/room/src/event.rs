@@ -160,6 +160,13 @@ pub enum Deed {
         /// What people call it.
         name: String,
     },
+    /// Gave one another name.
+    BreakoutRenamed {
+        /// The local part of its address.
+        room: String,
+        /// What people call it from now on.
+        name: String,
+    },
     /// Took one away.
     BreakoutGone {
         /// The local part of its address.

@@ -473,6 +473,8 @@ impl Meeting {
         self.focuses.remove(place);
         if let Place::Breakout(id) = place {
             self.breakouts.sleep(id);
+            let address = self.breakout_address(id);
+            self.common.metadata.forget(&address);
         }
         if !self.focuses.is_empty() {
             return;

@@ -116,6 +116,17 @@ impl Metadata {
         count <= MAX_ENTRIES && others + key.len() + value.to_string().len() <= MAX_BYTES
     }
 
+    /// Nobody is in the room of this address any more.
+    pub(crate) fn forget(&mut self, room: &str) {
+        self.written.remove(room);
+    }
+
+    /// How many addresses it is written out for.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> usize {
+        self.written.len()
+    }
+
     /// The message that carries the document, for those who know the room by this address; none
     /// while there is nothing in it.
     pub(crate) fn message(&mut self, domain: &str, room: &str) -> Option<Arc<str>> {

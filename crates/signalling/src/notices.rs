@@ -164,6 +164,11 @@ impl Teller {
                 name: name.clone(),
                 by,
             },
+            Deed::BreakoutRenamed { room, name } => Happening::BreakoutRenamed {
+                id: room.clone(),
+                name: name.clone(),
+                by,
+            },
             Deed::BreakoutGone { room } => Happening::BreakoutGone {
                 id: room.clone(),
                 by,

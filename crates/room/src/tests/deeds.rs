@@ -95,7 +95,7 @@ fn each_deed_of_a_moderator_is_told_with_who_did_it_to_whom() {
         let actor = Actor::Occupant(by.clone());
         assert_eq!(deeds(&mut house), [(actor, expected)], "{stanza}");
     }
-    // Breakout rooms are made, entered and taken away.
+    // Breakout rooms are made, named, entered and taken away.
     let mut house = two();
     let add = r#"type="features/breakout-rooms/add" subject="One""#;
     house.stanza(1, &breakout.replace("WHAT", add));
@@ -105,6 +105,18 @@ fn each_deed_of_a_moderator_is_told_with_who_did_it_to_whom() {
     };
     assert_eq!((by, name.as_str()), (&first, "One"));
     let address = format!("{room}@breakout.meet.jitsi");
+    // Renamed to what it is called already is no deed.
+    let rename = format!(
+        r#"type="features/breakout-rooms/rename" breakoutRoomJid="{address}" subject="Two""#
+    );
+    let renamed = Deed::BreakoutRenamed {
+        room: room.clone(),
+        name: "Two".into(),
+    };
+    for told in [vec![(Actor::Occupant(first.clone()), renamed)], vec![]] {
+        house.stanza(1, &breakout.replace("WHAT", &rename));
+        assert_eq!(deeds(&mut house), told);
+    }
     let jid = sender(2).jid;
     let go = format!(
         r#"type="features/breakout-rooms/move-to-room" participantJid="{jid}" roomJid="{address}""#

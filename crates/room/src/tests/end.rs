@@ -296,8 +296,11 @@ fn a_whiteboard_is_metadata_and_passes_as_it_is_into_breakouts_too() {
         Output::BreakoutMade { id } => Some(id.clone()),
         _ => None,
     });
-    let breakout = format!("{}@breakout.meet.jitsi", id.unwrap());
+    let id = id.unwrap();
+    let breakout = format!("{id}@breakout.meet.jitsi");
     house.quiet();
+    let written = |house: &House| house.meeting.common.metadata.written();
+    let before = written(&house);
     house.join_as(2, &breakout, &nick(2));
     let welcome = house.inbox(2);
     // Before everything else, naming the room it is in now.
@@ -305,4 +308,14 @@ fn a_whiteboard_is_metadata_and_passes_as_it_is_into_breakouts_too() {
     assert_eq!(payload.attr("room"), Some(breakout.as_str()));
     let told: Value = serde_json::from_str(&payload.text()).unwrap();
     assert_eq!(told["metadata"]["whiteboard"], board);
+    // Written out for those who know the room by this address, for as long as there is one.
+    assert_eq!(written(&house), before + 1);
+    house.join(2);
+    let place = crate::Place::Breakout(id);
+    house.input(Input::FocusEnded { place });
+    assert_eq!(written(&house), before);
+    house.join_as(2, &breakout, &nick(2));
+    assert_eq!(written(&house), before + 1);
+    house.stanza(1, &format!(r#"<message to="breakout.meet.jitsi"><breakout_rooms type="features/breakout-rooms/remove" breakoutRoomJid="{breakout}"/></message>"#));
+    assert_eq!(written(&house), before);
 }
