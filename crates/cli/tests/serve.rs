@@ -357,6 +357,21 @@ async fn check_config_tells_by_its_exit_code() {
     assert_eq!(code, 1);
     assert!(errors.contains("ALTHING_MEDIA_PORT"), "{errors}");
 
+    // What holds is printed, so that nobody has to work it out from three places.
+    let mut limits = althing(directory.path());
+    limits
+        .arg("check-config")
+        .env("ALTHING_LIMITS_RESUME_TIME", "90s")
+        .env("ALTHING_LIMITS_ADDRESS_JOINS", "7,70");
+    let (_, printed, _) = output(limits).await;
+    for line in [
+        "resume_time = \"90000ms\"",
+        "address_joins = [7, 70]",
+        "address_rooms = [20, 1000]",
+    ] {
+        assert!(printed.lines().any(|l| l == line), "{printed}");
+    }
+
     let mut example = althing(directory.path());
     example.args(["check-config", "--example"]);
     let (_, printed, _) = output(example).await;

@@ -21,6 +21,8 @@ pub struct Settings {
     pub log: Log,
     /// Limits of rooms.
     pub rooms: Rooms,
+    /// Limits of connections.
+    pub limits: Limits,
     /// Who may come in, and as what.
     pub auth: Auth,
     /// What rooms begin with; the first whose pattern fits holds.
@@ -147,6 +149,39 @@ pub struct Rooms {
     pub max_sessions: usize,
     /// Whether whoever asks to be let in from a lobby has to say a name.
     pub lobby_names: bool,
+}
+
+/// How long broken connections are waited for, and what clients of one address may do together (IPv6:
+/// of one /64).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long somebody who lost the connection is waited for.
+    pub resume_time: Duration,
+    /// How many may be waited for at once.
+    pub waiting: usize,
+    /// How many of one address.
+    pub address_waiting: usize,
+    /// Connections at once.
+    pub address_connections: usize,
+    /// Connections opened.
+    pub address_opened: Rate,
+    /// Joins.
+    pub address_joins: Rate,
+    /// Rooms made.
+    pub address_rooms: Rate,
+    /// Stanzas sent.
+    pub address_stanzas: Rate,
+    /// Bytes sent.
+    pub address_bytes: Rate,
+}
+
+/// How much of something is let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// In the long run.
+    pub per_second: u32,
+    /// At once, after a while of nothing.
+    pub at_once: u32,
 }
 
 /// What some rooms begin with.
@@ -290,6 +325,15 @@ pub enum AuthKeySource {
     Asap(String),
 }
 
+impl Rate {
+    pub(crate) const fn new(per_second: u32, at_once: u32) -> Self {
+        Self {
+            per_second,
+            at_once,
+        }
+    }
+}
+
 /// `[::]` takes IPv4 connections too, so one socket serves every interface.
 const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
@@ -335,6 +379,20 @@ impl Default for Settings {
                 max_rooms: 10_000,
                 max_sessions: 20_000,
                 lobby_names: true,
+            },
+            limits: Limits {
+                // What clients are told, and reckon with.
+                resume_time: Duration::from_secs(60),
+                waiting: 5_000,
+                address_waiting: 2_000,
+                // A university behind one address, all lessons beginning at eight, and everybody coming
+                // back at once after a break of the line.
+                address_connections: 5_000,
+                address_opened: Rate::new(50, 5_000),
+                address_joins: Rate::new(50, 2_000),
+                address_rooms: Rate::new(20, 1_000),
+                address_stanzas: Rate::new(10_000, 100_000),
+                address_bytes: Rate::new(20 << 20, 200 << 20),
             },
             auth: Auth {
                 // Without a key there is nobody but guests.

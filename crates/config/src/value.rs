@@ -1,7 +1,7 @@
 //! What was given for a key, and how it is understood.
 
 use crate::file::Entry;
-use crate::settings::Advertise;
+use crate::settings::{Advertise, Rate};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -109,6 +109,27 @@ impl Given {
 
     pub(crate) fn each<T>(&self, read: fn(&str) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {
         self.list()?.iter().map(|item| read(item)).collect()
+    }
+}
+
+/// `[50, 2000]`: so much a second in the long run, so much at once.
+pub(crate) fn rate(given: &Given) -> Result<Rate, Refusal> {
+    let wrong = || {
+        let what = "two whole numbers of 1 at least, such as [50, 2000]: per second, and at once";
+        match given {
+            Given::List(items) => expected(what, &format!("[{}]", items.join(", "))),
+            other => expected(what, &other.kind()),
+        }
+    };
+    let numbers: Option<Vec<u32>> = given
+        .list()
+        .map_err(|_| wrong())?
+        .iter()
+        .map(|item| item.parse().ok().filter(|n| *n > 0))
+        .collect();
+    match numbers.as_deref() {
+        Some([per_second, at_once]) => Ok(Rate::new(*per_second, *at_once)),
+        _ => Err(wrong()),
     }
 }
 
@@ -259,6 +280,27 @@ mod tests {
         }
         for text in ["", "5", "s", "-1s", "1d", "99999999999999999999h", "1000h"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_two_numbers() {
+        let both = Rate::new(50, 2_000);
+        let list = |items: &[&str]| Given::List(items.iter().map(ToString::to_string).collect());
+        assert_eq!(rate(&list(&["50", "2000"])), Ok(both));
+        assert_eq!(rate(&Given::Text("50, 2000".to_owned())), Ok(both));
+        for wrong in [
+            list(&[]),
+            list(&["50"]),
+            list(&["50", "0"]),
+            list(&["50", "2000", "1"]),
+            list(&["-1", "5"]),
+            Given::Integer(50),
+            Given::Text("50/s".to_owned()),
+            Given::Bool(true),
+        ] {
+            let refusal = rate(&wrong).unwrap_err();
+            assert!(refusal.contains("such as [50, 2000]"), "{refusal}");
         }
     }
 

@@ -106,13 +106,16 @@ impl ClientConfig {
     /// The block our own client reads from its index page, instead of a further request. It has no
     /// tenant in it: that client reads the page's path itself.
     pub(crate) fn index_block(&self, origin: &Origin) -> String {
-        let config = json!({
+        let mut config = json!({
             "domain": self.domain,
             "muc": self.muc(None),
             "focus": self.focus(),
             "websocket": Self::websocket(origin, None),
             "version": self.version,
         });
+        if let Some(url) = &self.login_url {
+            config["login"] = url.as_str().into();
+        }
         format!(
             "<script type=\"application/json\" id=\"althing-config\">{}</script>",
             embeddable(&config)
@@ -144,6 +147,16 @@ mod tests {
         let json = script
             .strip_prefix(&format!("var {name} = "))
             .and_then(|rest| rest.strip_suffix(";\n"))
+            .unwrap();
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// What our own client reads.
+    fn block(config: &ClientConfig, origin: &Origin) -> Value {
+        let block = config.index_block(origin);
+        let json = block
+            .strip_prefix("<script type=\"application/json\" id=\"althing-config\">")
+            .and_then(|rest| rest.strip_suffix("</script>"))
             .unwrap();
         serde_json::from_str(json).unwrap()
     }
@@ -185,10 +198,15 @@ mod tests {
         let origin = origin(true, "meet.example");
         let without = assigned(&config().config_js(&origin, None), "config");
         assert_eq!(without.get("tokenAuthUrl"), None);
+        assert_eq!(block(&config(), &origin).get("login"), None);
         let with = ClientConfig {
             login_url: Some("https://login.example/?state={state}".into()),
             ..config()
         };
+        assert_eq!(
+            block(&with, &origin)["login"],
+            "https://login.example/?state={state}"
+        );
         let with = assigned(&with.config_js(&origin, None), "config");
         assert_eq!(with["tokenAuthUrl"], "https://login.example/?state={state}");
     }
@@ -216,11 +234,7 @@ mod tests {
         let block = hostile.index_block(&origin(false, "a"));
         assert_eq!(block.matches("</script>").count(), 1);
         assert!(!block.contains("<!--") && !block.contains('\u{2028}') && !block.contains('&'));
-        let json = block
-            .strip_prefix("<script type=\"application/json\" id=\"althing-config\">")
-            .and_then(|rest| rest.strip_suffix("</script>"))
-            .unwrap();
-        let read: Value = serde_json::from_str(json).unwrap();
+        let read = self::block(&hostile, &origin(false, "a"));
         assert_eq!(read["domain"], "</script><!--");
     }
 
