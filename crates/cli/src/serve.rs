@@ -251,6 +251,7 @@ fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Setting
 }
 
 fn signalling_settings(settings: &Settings, node: NodeId) -> Result<althing_signalling::Settings> {
+    let limits = &settings.limits;
     let mut door = althing_signalling::Settings {
         version: crate::VERSION.to_owned(),
         max_sessions: settings.rooms.max_sessions,
@@ -260,6 +261,20 @@ fn signalling_settings(settings: &Settings, node: NodeId) -> Result<althing_sign
         name_required: settings.rooms.lobby_names,
         presets: rooms::rules(&settings.presets)?,
         hosts_only: settings.auth.hosts == Hosts::Authenticated,
+        resume_time: limits.resume_time,
+        max_hibernating: limits.waiting,
+        hibernating_per_address: limits.address_waiting,
+        sessions_per_address: limits.address_connections,
+        connections_per_second: limits.address_opened.per_second,
+        connection_burst: limits.address_opened.at_once,
+        joins_per_second: limits.address_joins.per_second,
+        join_burst: limits.address_joins.at_once,
+        rooms_per_second: limits.address_rooms.per_second,
+        room_burst: limits.address_rooms.at_once,
+        address_stanzas_per_second: limits.address_stanzas.per_second,
+        address_stanza_burst: limits.address_stanzas.at_once,
+        address_bytes_per_second: limits.address_bytes.per_second,
+        address_byte_burst: limits.address_bytes.at_once,
         ..althing_signalling::Settings::new(node, settings.domain.clone())
     };
     let keys = auth::keys(&settings.auth)?;
@@ -289,4 +304,21 @@ async fn stop(server: Server) {
         signalling.shutdown().await;
         tokio::join!(bridge.shutdown(), api.shutdown());
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_configured_is_as_the_door_has_it_by_itself() {
+        let node = NodeId::new("n1").unwrap();
+        let settings = Settings::default();
+        let configured = signalling_settings(&settings, node.clone()).unwrap();
+        let by_itself = althing_signalling::Settings {
+            version: crate::VERSION.to_owned(),
+            ..althing_signalling::Settings::new(node, settings.domain)
+        };
+        assert_eq!(format!("{configured:?}"), format!("{by_itself:?}"));
+    }
 }
