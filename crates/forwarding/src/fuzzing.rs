@@ -1,6 +1,8 @@
 //! Entry points for fuzzers.
 
-use crate::{Conference, EndpointKey, EndpointSettings, Output, PacketSink, Settings, SlotMode};
+use crate::{
+    Conference, EndpointKey, EndpointSettings, Loudest, Output, PacketSink, Settings, SlotMode,
+};
 use althing_colibri::ClientMessage;
 use althing_model::{
     Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
@@ -54,7 +56,13 @@ pub fn operations(data: &[u8]) {
         audio: Ssrc(1),
         video: Ssrc(2),
     };
-    let mut conference = Conference::new(Settings::default(), feedback, 1);
+    // So that a few can be too many.
+    let settings = Settings {
+        loudest: Some(Loudest { above: 1, count: 1 }),
+        audio_slots: 3,
+        ..Settings::default()
+    };
+    let mut conference = Conference::new(settings, feedback, 1);
     let mut sink = Receivers::default();
     let mut keys: [Option<EndpointKey>; 6] = [None; 6];
     let mut sequences = [0u16; 6];
