@@ -64,17 +64,11 @@ async fn settled_kb(program: &Program) -> u64 {
 
 async fn round(program: &Program, stay: Duration) -> Report {
     let settings = LoadSettings {
-        url: program.url.clone(),
-        domain: "meet.jitsi".to_owned(),
         room: "fifty".to_owned(),
         occupants: 50,
-        rooms: 1,
         stay,
-        speakers: 3,
         cameras: 1,
-        receive_height: 180,
-        joins_per_second: 25.0,
-        accept_any_certificate: false,
+        ..LoadSettings::new(program.url.clone())
     };
     let report = run(&settings, &CancellationToken::new(), |_| {}).await;
     assert_eq!(report.first_failure, None);

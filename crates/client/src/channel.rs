@@ -1,10 +1,12 @@
 //! The bridge channel from the client's side: asks for video, learns which slot carries whom.
 
-use crate::media::{self, Command, Mapping};
+use crate::Watch;
+use crate::hub::Teller;
+use crate::media::{Command, Mapping};
 use crate::stats::Recorder;
 use crate::stream::open_socket;
 use althing_colibri::{BridgeMessage, ClientMessage, Constraint, VideoConstraints};
-use althing_model::MediaKind;
+use althing_model::{MediaKind, SourceName};
 use futures_util::{SinkExt, StreamExt};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,24 +18,54 @@ use tokio_util::sync::CancellationToken;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
+impl Watch {
+    pub(crate) fn to_message(&self) -> ClientMessage {
+        let on_stage: Vec<SourceName> = self
+            .on_stage
+            .iter()
+            .filter_map(|name| SourceName::new(name.as_str()).ok())
+            .collect();
+        let constraints = on_stage
+            .iter()
+            .map(|name| (name.clone(), Constraint::height(self.stage_height)))
+            .collect();
+        ClientMessage::ReceiverVideoConstraints(VideoConstraints {
+            last_n: Some(self.last_n.unwrap_or(match (self.height, on_stage.len()) {
+                (0, 0) => 0,
+                _ => -1,
+            })),
+            default_constraints: Some(Constraint::height(self.height)),
+            constraints: Some(constraints),
+            on_stage_sources: Some(on_stage),
+            ..VideoConstraints::default()
+        })
+    }
+}
+
 /// Everything the channel's task owns.
 pub(crate) struct Channel {
     pub(crate) url: String,
     pub(crate) accept_any_certificate: bool,
-    pub(crate) receive_height: i32,
-    pub(crate) own_video: Option<String>,
-    pub(crate) media: mpsc::Sender<Command>,
+    pub(crate) watch: Watch,
+    pub(crate) endpoint: String,
+    pub(crate) media: Teller,
     pub(crate) recorder: Arc<Mutex<Recorder>>,
 }
 
 impl Channel {
-    /// Keeps the channel open until told to stop.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Keeps the channel open until told to stop. Messages wait while it is closed.
+    pub(crate) async fn run(
+        self,
+        mut messages: mpsc::Receiver<ClientMessage>,
+        stop: CancellationToken,
+    ) {
         let mut retry = FIRST_RETRY;
+        // Said again on each new socket.
+        let mut wanted = self.watch.to_message();
         while !stop.is_cancelled() {
             let opened = tokio::select! {
                 () = stop.cancelled() => return,
-                opened = self.session(&stop) => opened,
+                opened = self.session(&mut wanted, &mut messages, &stop) => opened,
             };
             self.note(|r| r.channel_open = false);
             retry = if opened {
@@ -49,7 +81,12 @@ impl Channel {
     }
 
     /// One socket's life; whether it ever opened.
-    async fn session(&self, stop: &CancellationToken) -> bool {
+    async fn session(
+        &self,
+        wanted: &mut ClientMessage,
+        messages: &mut mpsc::Receiver<ClientMessage>,
+        stop: &CancellationToken,
+    ) -> bool {
         let mut socket = match open_socket(&self.url, None, self.accept_any_certificate).await {
             Ok(socket) => socket,
             Err(error) => {
@@ -58,11 +95,6 @@ impl Channel {
             }
         };
         self.note(|r| r.channel_open = true);
-        let wanted = ClientMessage::ReceiverVideoConstraints(VideoConstraints {
-            last_n: Some(if self.receive_height == 0 { 0 } else { -1 }),
-            default_constraints: Some(Constraint::height(self.receive_height)),
-            ..VideoConstraints::default()
-        });
         if socket.send(Message::text(wanted.to_json())).await.is_err() {
             return true;
         }
@@ -71,6 +103,16 @@ impl Channel {
                 () = stop.cancelled() => {
                     let _ = socket.close(None).await;
                     return true;
+                }
+                Some(own) = messages.recv() => {
+                    let sent = socket.send(Message::text(own.to_json())).await;
+                    if matches!(own, ClientMessage::ReceiverVideoConstraints(_)) {
+                        *wanted = own;
+                    }
+                    if sent.is_err() {
+                        return true;
+                    }
+                    continue;
                 }
                 message = socket.next() => message,
             };
@@ -91,35 +133,40 @@ impl Channel {
             BridgeMessage::AudioSourcesMap { mapped_sources } => Command::Map(
                 mapped_sources
                     .iter()
-                    .map(|slot| Mapping {
-                        ssrc: slot.ssrc,
-                        rtx: None,
-                        owner: media::owner_of(slot.owner.as_str()),
-                        kind: MediaKind::Audio,
+                    .map(|slot| {
+                        let (name, owner) = (slot.source.as_str(), slot.owner.as_str());
+                        Mapping::new(name, owner, MediaKind::Audio, slot.ssrc, None)
                     })
                     .collect(),
             ),
             BridgeMessage::VideoSourcesMap { mapped_sources } => Command::Map(
                 mapped_sources
                     .iter()
-                    .map(|slot| Mapping {
-                        ssrc: slot.ssrc,
-                        rtx: Some(slot.rtx),
-                        owner: media::owner_of(slot.owner.as_str()),
-                        kind: MediaKind::Video,
+                    .map(|slot| {
+                        let (name, owner) = (slot.source.as_str(), slot.owner.as_str());
+                        Mapping::new(name, owner, MediaKind::Video, slot.ssrc, Some(slot.rtx))
                     })
                     .collect(),
             ),
+            BridgeMessage::ForwardedSources { sources } => {
+                Command::Forwarded(sources.iter().map(|s| s.as_str().to_owned()).collect())
+            }
             BridgeMessage::SenderSourceConstraints {
                 source_name,
                 max_height,
-            } if self.own_video.as_deref() == Some(source_name.as_str()) => {
-                Command::WantVideo(max_height != 0)
+            } => {
+                let own = source_name
+                    .as_str()
+                    .strip_prefix(&format!("{}-v", self.endpoint))
+                    .and_then(|number| number.parse().ok());
+                match own {
+                    Some(number) => Command::Want(number, max_height),
+                    None => return,
+                }
             }
             _ => return,
         };
-        // A full queue is waited for: see `Command`.
-        let _ = self.media.send(command).await;
+        self.media.tell(command).await;
     }
 
     fn note(&self, change: impl FnOnce(&mut Recorder)) {

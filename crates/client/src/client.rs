@@ -1,7 +1,7 @@
-use crate::occupant::Occupant;
+use crate::occupant::{Occupant, Request};
 use crate::stats::Recorder;
 use crate::stream::Stream;
-use crate::{ClientSettings, ClientStats, Error};
+use crate::{ClientSettings, ClientStats, Error, Hub, VideoSettings, Watch};
 use althing_model::Entropy;
 use althing_xmpp::Element;
 use std::sync::{Arc, Mutex};
@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How many stanzas of the caller's wait to be sent.
-const STANZAS: usize = 32;
+/// How many of the caller's requests wait to be carried out.
+const REQUESTS: usize = 32;
 
 /// The operating system's random numbers.
 #[derive(Debug)]
@@ -23,7 +23,29 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// One occupant without a browser. Dropping it cuts its connections; [`Client::leave`] says goodbye.
+/// A part of [`ClientStats`] that costs nothing to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Brief {
+    /// RTP packets received.
+    pub packets: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Audio packets lost.
+    pub audio_lost: u64,
+    /// Video packets lost.
+    pub video_lost: u64,
+    /// Times a picture stood still.
+    pub freezes: u64,
+    /// Media is connected, or was.
+    pub connected: bool,
+    /// Somebody was heard.
+    pub heard: bool,
+    /// The session ended without our doing.
+    pub cut_off: bool,
+}
+
+/// One occupant without a browser. [`Client::leave`] waits until it has said goodbye; dropping it
+/// does not wait, and [`Client::cut`] says nothing.
 #[derive(Debug)]
 pub struct Client {
     recorder: Arc<Mutex<Recorder>>,
@@ -31,7 +53,7 @@ pub struct Client {
     stop: CancellationToken,
     tasks: TaskTracker,
     address: String,
-    stanzas: mpsc::Sender<Element>,
+    requests: mpsc::Sender<Request>,
 }
 
 impl Drop for Client {
@@ -47,8 +69,11 @@ impl Client {
     /// # Errors
     /// [`Error`] when the server cannot be reached, refuses, or takes longer than
     /// [`ClientSettings::join_timeout`].
-    pub async fn join(settings: ClientSettings) -> Result<Self, Error> {
+    pub async fn join(mut settings: ClientSettings) -> Result<Self, Error> {
         getrandom::u64().map_err(|_| Error::Entropy)?;
+        if settings.hub.is_none() && settings.media {
+            settings.hub = Some(Hub::start(1).map_err(Error::Media)?);
+        }
         let limit = settings.join_timeout;
         let started = Instant::now();
         let tasks = TaskTracker::new();
@@ -70,7 +95,7 @@ impl Client {
         let recorder = occupant.recorder();
         let address = occupant.address();
         let stop = CancellationToken::new();
-        let (stanzas, queue) = mpsc::channel(STANZAS);
+        let (requests, queue) = mpsc::channel(REQUESTS);
         tasks.spawn(occupant.run(queue, stop.clone()));
         tasks.close();
         Ok(Self {
@@ -79,7 +104,7 @@ impl Client {
             stop,
             tasks,
             address,
-            stanzas,
+            requests,
         })
     }
 
@@ -95,10 +120,71 @@ impl Client {
     /// # Errors
     /// [`Error::Closed`] when the connection is gone.
     pub async fn send(&self, stanza: Element) -> Result<(), Error> {
-        self.stanzas
-            .send(stanza)
+        self.request(Request::Stanza(stanza)).await
+    }
+
+    async fn request(&self, request: Request) -> Result<(), Error> {
+        self.requests
+            .send(request)
             .await
             .map_err(|_| Error::Closed { reason: None })
+    }
+
+    /// Its endpoint's id: the name it has in the room.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.address.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Asks for other video than before.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection is gone.
+    pub async fn watch(&self, watch: Watch) -> Result<(), Error> {
+        self.request(Request::Watch(watch)).await
+    }
+
+    /// Begins to send one more picture, as a person who shares a screen. It is called `v1` beside a
+    /// camera, `v0` without.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection is gone.
+    pub async fn show(&self, video: VideoSettings) -> Result<(), Error> {
+        self.request(Request::Show(video)).await
+    }
+
+    /// Asks for keyframes of everything it sees.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection is gone.
+    pub async fn ask_keyframes(&self) -> Result<(), Error> {
+        self.request(Request::AskKeyframes).await
+    }
+
+    /// Breaks every connection without a word, as a network does.
+    pub async fn cut(self) {
+        // An error means that it is cut already.
+        let _ = self.request(Request::Cut).await;
+        self.tasks.wait().await;
+    }
+
+    /// The few figures that a display wants often.
+    #[must_use]
+    pub fn brief(&self) -> Brief {
+        let recorder = self
+            .recorder
+            .lock()
+            .expect("no holder of the recorder panics");
+        Brief {
+            packets: recorder.packets,
+            bytes: recorder.bytes,
+            audio_lost: recorder.audio.lost,
+            video_lost: recorder.video.lost,
+            freezes: recorder.pictures.freezes,
+            connected: recorder.connected_after.is_some(),
+            heard: recorder.has_heard(),
+            cut_off: recorder.cut_off,
+        }
     }
 
     /// What was measured so far.

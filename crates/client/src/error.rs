@@ -42,6 +42,9 @@ pub enum Error {
     /// It took too long.
     #[error("joining took longer than {0:?}")]
     Timeout(Duration),
+    /// No threads or sockets to be had for media.
+    #[error("media cannot start: {0}")]
+    Media(std::io::Error),
     /// No randomness to be had.
     #[error("the operating system gave no random numbers")]
     Entropy,

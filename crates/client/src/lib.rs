@@ -3,18 +3,22 @@
 //! ```text
 //!   Client ──► occupant task   XMPP over WebSocket: conference, room, Jingle
 //!                  │ offer
-//!                  ├──► media task     ICE, DTLS, SRTP; generated packets out, checked packets in
+//!                  ├──► Hub: Media     ICE, DTLS, SRTP; generated packets out, checked packets in
 //!                  └──► channel task   bridge channel: constraints out, source maps in
 //! ```
 //!
-//! It sends generated Opus and VP8 in which every packet names its sender, its number and the time
-//! (see `packets.rs`), so that a receiver counts loss, mixing and delay exactly. Used by tests, by
-//! `althing load` and later by `althing doctor`. It is no player: nothing is encoded or decoded.
+//! It sends generated Opus and VP8 (simulcast and temporal layers included) in which every packet
+//! names its sender, its number and the time (see `packets.rs`), so that a receiver counts loss,
+//! mixing and delay exactly, and knows which pictures a browser could have shown. Thousands of
+//! occupants share the few threads of a [`Hub`]. Used by tests, by `althing load` and later by
+//! `althing doctor`. It is no player: nothing is encoded or decoded.
 
 mod call;
 mod channel;
 mod client;
 mod error;
+mod hub;
+mod measure;
 mod media;
 mod occupant;
 mod packets;
@@ -23,8 +27,10 @@ mod stats;
 mod stream;
 mod tls;
 
-pub use client::Client;
+pub use client::{Brief, Client};
 pub use error::Error;
-pub use settings::{ClientSettings, SignallingMode};
-pub use stats::{ClientStats, KindStats};
+pub use hub::{Hub, HubCounts, Network};
+pub use measure::{Delays, KindSecond, Second};
+pub use settings::{ClientSettings, EncodingSettings, SignallingMode, VideoSettings, Watch};
+pub use stats::{ClientStats, FirstPicture, KindStats, VideoStats};
 pub use url::Url;

@@ -1,13 +1,15 @@
 //! The signalling half of an occupant: into the room, then answering whatever the room says.
 
 use crate::call::{Call, Own};
+use crate::media::unix_micros;
 use crate::stats::Recorder;
-use crate::stream::{Stream, refused};
-use crate::{ClientSettings, Error, SignallingMode};
-use althing_model::Entropy;
+use crate::stream::{Incoming, Stream, refused};
+use crate::{ClientSettings, Error, SignallingMode, VideoSettings, Watch};
+use althing_model::{Entropy, SourceName};
 use althing_xmpp::jingle::{Body, Jingle};
 use althing_xmpp::stanza::{self, Condition};
 use althing_xmpp::{Element, ns};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,6 +22,35 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// What our capabilities are filed under.
 const CAPS_NODE: &str = "https://althing.example/client";
 
+/// What a browser leaves as it is (`encodeURIComponent`).
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// A room's name as typed, as the local part of its address.
+fn localpart(room: &str) -> String {
+    utf8_percent_encode(&room.to_lowercase(), KEPT)
+        .to_string()
+        .to_lowercase()
+}
+
+/// What the client's owner asks of the occupant.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Stanza(Element),
+    Watch(Watch),
+    Show(VideoSettings),
+    AskKeyframes,
+    Cut,
+}
+
 /// An occupant in a room.
 pub(crate) struct Occupant {
     settings: ClientSettings,
@@ -31,6 +62,9 @@ pub(crate) struct Occupant {
     tasks: TaskTracker,
     others: HashSet<String>,
     call: Option<Call>,
+    watch: Watch,
+    /// A picture beside the camera: its number and what it is.
+    shown: Option<(u8, VideoSettings)>,
     entropy: Box<dyn Entropy + Send>,
 }
 
@@ -44,9 +78,7 @@ impl Occupant {
         entropy: Box<dyn Entropy + Send>,
     ) -> Result<Self, Error> {
         let domain = settings.domain.clone();
-        let localpart: String =
-            url::form_urlencoded::byte_serialize(settings.room.to_lowercase().as_bytes()).collect();
-        let room = format!("{}@muc.{domain}", localpart.to_lowercase());
+        let room = format!("{}@muc.{domain}", localpart(&settings.room));
         let jid = stream.jid().as_str().to_owned();
         let endpoint = jid.split('-').next().unwrap_or_default().to_owned();
 
@@ -62,8 +94,19 @@ impl Occupant {
             )
             .await?;
 
-        let recorder = Arc::new(Mutex::new(Recorder::new(crate::packets::sender(&endpoint))));
+        let since = u64::try_from(started.elapsed().as_micros()).unwrap_or(0);
+        let recorder = Recorder::new(
+            crate::packets::sender(&endpoint),
+            unix_micros().saturating_sub(since),
+        );
+        let recorder = Arc::new(Mutex::new(recorder));
+        let watch = Watch {
+            height: settings.receive_height,
+            ..Watch::default()
+        };
         let mut occupant = Self {
+            watch,
+            shown: None,
             settings,
             stream,
             room,
@@ -79,14 +122,18 @@ impl Occupant {
         occupant.stream.send(&presence).await?;
         let own = format!("{}/{}", occupant.room, occupant.endpoint);
         loop {
-            let stanza = occupant.stream.next().await?;
-            if stanza.name() == "presence" && stanza.attr("from") == Some(own.as_str()) {
-                return match stanza.attr("type") {
-                    None => Ok(occupant),
-                    _ => Err(refused("joining the room", &stanza)),
-                };
+            match occupant.stream.next(&own).await? {
+                Incoming::Presence { from, kind } => occupant.presence(&from, kind.as_deref()),
+                Incoming::Stanza(stanza) => {
+                    if stanza.name() == "presence" && stanza.attr("from") == Some(own.as_str()) {
+                        return match stanza.attr("type") {
+                            None => Ok(occupant),
+                            _ => Err(refused("joining the room", &stanza)),
+                        };
+                    }
+                    occupant.handle(&stanza).await?;
+                }
             }
-            occupant.handle(&stanza).await?;
         }
     }
 
@@ -99,14 +146,38 @@ impl Occupant {
         format!("{}/{}", self.room, self.endpoint)
     }
 
-    /// About 1.5 kB on the wire with what the room adds, as stock clients send.
+    /// What a joining client sends.
     fn join_presence(&self) -> Element {
+        let mut presence = self.presence_stanza();
+        presence.push(Element::new("x", ns::MUC));
+        presence
+    }
+
+    /// About 1.5 kB on the wire with what the room adds, as stock clients send.
+    fn presence_stanza(&self) -> Element {
         let muted = |sends: bool| if sends { "false" } else { "true" };
+        let shown = self.shown.as_ref().map(|(number, video)| {
+            let kind = if video.is_screen { "desktop" } else { "camera" };
+            format!(
+                r#","{}-v{number}":{{"muted":false,"videoType":"{kind}"}}"#,
+                self.endpoint
+            )
+        });
+        let camera = format!(
+            r#","{}-v0":{{"muted":{},"videoType":"camera"}}"#,
+            self.endpoint,
+            muted(self.settings.send_video)
+        );
+        // A screen alone takes the camera's place.
+        let camera = match &self.shown {
+            Some((0, _)) => String::new(),
+            _ => camera,
+        };
         let source_info = format!(
-            r#"{{"{0}-a0":{{"muted":{1}}},"{0}-v0":{{"muted":{2},"videoType":"camera"}}}}"#,
+            r#"{{"{}-a0":{{"muted":{}}}{camera}{}}}"#,
             self.endpoint,
             muted(self.settings.send_audio),
-            muted(self.settings.send_video),
+            shown.unwrap_or_default(),
         );
         let text =
             |name: &'static str, text: String| Element::new(name, ns::CLIENT).with_text(text);
@@ -115,7 +186,6 @@ impl Occupant {
             None,
             Some(&format!("{}/{}", self.room, self.endpoint)),
         )
-        .with_child(Element::new("x", ns::MUC))
         .with_child(text("stats-id", format!("Headless-{}", self.endpoint)))
         .with_child(
             Element::new("c", ns::CAPS)
@@ -139,18 +209,28 @@ impl Occupant {
     /// Answers until told to stop or until the connection ends.
     pub(crate) async fn run(
         mut self,
-        mut stanzas: mpsc::Receiver<Element>,
+        mut requests: mpsc::Receiver<Request>,
         stop: CancellationToken,
     ) {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.tick().await;
+        let own = self.address();
         let ended = loop {
             let step = tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 _ = ping.tick() => self.ping().await,
-                Some(stanza) = stanzas.recv() => self.stream.send(&stanza).await,
-                stanza = self.stream.next() => match stanza {
-                    Ok(stanza) => self.handle(&stanza).await,
+                Some(request) = requests.recv() => match request {
+                    Request::Cut => {
+                        // The sockets close when they are dropped, and nobody says a word.
+                        if let Some(call) = &self.call {
+                            call.cut();
+                        }
+                        return;
+                    }
+                    request => self.request(request).await,
+                },
+                incoming = self.stream.next(&own) => match incoming {
+                    Ok(incoming) => self.incoming(incoming).await,
                     Err(error) => Err(error),
                 },
             };
@@ -165,8 +245,73 @@ impl Occupant {
                     tracing::debug!(%error, "leaving");
                 }
             }
-            Err(error) => tracing::warn!(%error, "an occupant's connection ended"),
+            Err(error) => {
+                tracing::warn!(%error, "an occupant's connection ended");
+                self.note(|r| r.cut_off = true);
+            }
         }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Recorder)) {
+        change(
+            &mut self
+                .recorder
+                .lock()
+                .expect("no holder of the recorder panics"),
+        );
+    }
+
+    async fn incoming(&mut self, incoming: Incoming) -> Result<(), Error> {
+        let (stanzas, bytes) = self.stream.received;
+        self.note(|r| (r.stanzas, r.stanza_bytes) = (stanzas, bytes));
+        match incoming {
+            Incoming::Presence { from, kind } => {
+                self.presence(&from, kind.as_deref());
+                Ok(())
+            }
+            Incoming::Stanza(stanza) => self.handle(&stanza).await,
+        }
+    }
+
+    async fn request(&mut self, request: Request) -> Result<(), Error> {
+        match request {
+            Request::Stanza(stanza) => self.stream.send(&stanza).await,
+            Request::Watch(watch) => {
+                if let Some(call) = &self.call {
+                    call.watch(&watch);
+                }
+                self.watch = watch;
+                Ok(())
+            }
+            Request::AskKeyframes => {
+                if let Some(call) = &self.call {
+                    call.ask_keyframes();
+                }
+                Ok(())
+            }
+            Request::Show(video) => self.show(video).await,
+            Request::Cut => Ok(()),
+        }
+    }
+
+    /// One more picture of ours, as a person begins to share a screen.
+    async fn show(&mut self, video: VideoSettings) -> Result<(), Error> {
+        let number = u8::from(self.settings.send_video);
+        let Ok(name) = SourceName::new(format!("{}-v{number}", self.endpoint)) else {
+            return Ok(());
+        };
+        self.shown = Some((number, video.clone()));
+        let presence = self.presence_stanza();
+        self.stream.send(&presence).await?;
+        let Some(call) = &self.call else {
+            tracing::warn!("nothing to show a picture in: nobody else is here");
+            return Ok(());
+        };
+        let focus = format!("{}/focus", self.room);
+        let jingle = call.show(name, number, video, &focus, &mut *self.entropy);
+        let id = self.stream.id();
+        let iq = stanza::iq(stanza::IqType::Set, &id, None, Some(&focus)).with_child(jingle);
+        self.stream.send(&iq).await
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
@@ -179,7 +324,9 @@ impl Occupant {
     async fn handle(&mut self, stanza: &Element) -> Result<(), Error> {
         match stanza.name() {
             "presence" => {
-                self.presence(stanza);
+                if let Some(from) = stanza.attr("from") {
+                    self.presence(from, stanza.attr("type"));
+                }
                 Ok(())
             }
             "iq" if matches!(stanza.attr("type"), Some("get" | "set")) => self.iq(stanza).await,
@@ -194,17 +341,17 @@ impl Occupant {
         }
     }
 
-    fn presence(&mut self, presence: &Element) {
-        let Some(nick) = presence
-            .attr("from")
-            .and_then(|f| f.strip_prefix(&format!("{}/", self.room)))
+    fn presence(&mut self, from: &str, kind: Option<&str>) {
+        let Some(nick) = from
+            .strip_prefix(self.room.as_str())
+            .and_then(|rest| rest.strip_prefix('/'))
         else {
             return;
         };
         if nick == "focus" || nick == self.endpoint {
             return;
         }
-        match presence.attr("type") {
+        match kind {
             None => {
                 self.others.insert(nick.to_owned());
             }
@@ -213,10 +360,8 @@ impl Occupant {
             }
             Some(_) => {}
         }
-        self.recorder
-            .lock()
-            .expect("no holder of the recorder panics")
-            .others = self.others.len();
+        let others = self.others.len();
+        self.note(|r| r.others = others);
     }
 
     async fn iq(&mut self, iq: &Element) -> Result<(), Error> {
@@ -301,6 +446,7 @@ impl Occupant {
                     recorder: &self.recorder,
                     started: self.started,
                     tasks: &self.tasks,
+                    watch: &self.watch,
                 };
                 match Call::accept(&self.settings, &own, jingle.sid, &offer, &mut *self.entropy) {
                     Ok((call, accept)) => {
@@ -329,5 +475,22 @@ impl Occupant {
             _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rooms_name_is_written_as_a_browser_writes_it() {
+        for (typed, written) in [
+            ("My Room", "my%20room"),
+            ("a+b", "a%2bb"),
+            ("Ärger", "%c3%a4rger"),
+            ("it's-me_(1)", "it's-me_(1)"),
+        ] {
+            assert_eq!(localpart(typed), written);
+        }
     }
 }

@@ -1,15 +1,11 @@
 //! What a headless occupant sent, heard and saw.
 
-use crate::packets::{Marker, Sender};
+use crate::measure::Delays;
+use crate::packets::{self, Marker, Sender, Source};
 use althing_model::MediaKind;
-use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
-
-/// Delays are kept up to a minute, to three digits.
-const LONGEST_DELAY_MICROS: u64 = 60_000_000;
 
 /// Counts of one kind of media.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -18,17 +14,23 @@ pub struct KindStats {
     pub sent: u64,
     /// Packets received for the first time, retransmissions included.
     pub received: u64,
-    /// Packets missing between the first and the last heard of each sender.
+    /// Gaps left in the numbers of what was sent to us.
     pub lost: u64,
-    /// Received again.
+    /// Packets of senders that the server did not pass on, between the first and the last that it
+    /// did. For audio: layers of a picture are left out on purpose.
+    pub withheld: u64,
+    /// Received again, other than as a retransmission.
     pub duplicates: u64,
     /// Of the received, those that came as retransmissions.
     pub recovered: u64,
     /// Received with changed bytes, under the wrong sender, or with our own media.
     pub wrong: u64,
+    /// Received within a second of the message that puts them right: a browser may play them under
+    /// the wrong name for as long.
+    pub early: u64,
     /// Media of clients that are not ours, and so cannot be checked.
     pub foreign: u64,
-    /// How many senders were heard.
+    /// How many sources were heard or seen.
     pub senders: u64,
 }
 
@@ -40,205 +42,308 @@ impl KindStats {
             sent: self.sent + other.sent,
             received: self.received + other.received,
             lost: self.lost + other.lost,
+            withheld: self.withheld + other.withheld,
             duplicates: self.duplicates + other.duplicates,
             recovered: self.recovered + other.recovered,
             wrong: self.wrong + other.wrong,
+            early: self.early + other.early,
             foreign: self.foreign + other.foreign,
             senders: self.senders + other.senders,
         }
     }
 }
 
+/// What decoders would have made of the video received.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VideoStats {
+    /// Frames that could be shown.
+    pub frames: u64,
+    /// Of these, keyframes.
+    pub keyframes: u64,
+    /// Changes to another encoding.
+    pub switches: u64,
+    /// Frames of which packets were lost.
+    pub incomplete: u64,
+    /// Whole frames that refer to one that is not there.
+    pub undecodable: u64,
+    /// Times the server did what no loss explains: numbers or times that do not follow, a frame cut
+    /// short, a switch without a keyframe.
+    pub violations: u64,
+    /// Times the picture stood still for three times as long as usual, and 150 ms more at least.
+    pub freezes: u64,
+    /// How long it stood still in all.
+    pub frozen: Duration,
+    /// How long at the longest.
+    pub longest_freeze: Duration,
+    /// Frames by height, in pixels.
+    pub heights: BTreeMap<u16, u64>,
+}
+
+impl VideoStats {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.keyframes += other.keyframes;
+        self.switches += other.switches;
+        self.incomplete += other.incomplete;
+        self.undecodable += other.undecodable;
+        self.violations += other.violations;
+        self.freezes += other.freezes;
+        self.frozen += other.frozen;
+        self.longest_freeze = self.longest_freeze.max(other.longest_freeze);
+        for (height, frames) in &other.heights {
+            *self.heights.entry(*height).or_insert(0) += frames;
+        }
+    }
+}
+
+/// When a picture was shown for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstPicture {
+    /// Whose.
+    pub endpoint: String,
+    /// Which of its pictures: 0 for the camera, 1 for a screen beside it.
+    pub number: u8,
+    /// Microseconds since 1970.
+    pub at_micros: u64,
+}
+
 /// Everything measured by one occupant.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ClientStats {
     /// From the first byte to being in the room.
     pub joined_after: Duration,
     /// From the first byte to keys for media; `None` while alone or not yet connected.
     pub connected_after: Option<Duration>,
+    /// From the first byte to the first packet of somebody's voice.
+    pub heard_after: Option<Duration>,
+    /// From the first byte to the first picture.
+    pub seen_after: Option<Duration>,
     /// Microphones.
     pub audio: KindStats,
-    /// Cameras.
+    /// Cameras and screens.
     pub video: KindStats,
-    /// From a sender's generator to this receiver's socket, in microseconds.
-    pub audio_delay: Histogram<u64>,
+    /// From a sender's generator to the arrival at this receiver's socket; retransmissions are not
+    /// in it.
+    pub audio_delay: Delays,
     /// Likewise.
-    pub video_delay: Histogram<u64>,
+    pub video_delay: Delays,
+    /// What decoders would have made of the video.
+    pub pictures: VideoStats,
+    /// When each source was shown first; 256 at most.
+    pub first_pictures: Vec<FirstPicture>,
+    /// RTP packets received, probes and retransmissions included.
+    pub packets: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Padding, and retransmissions of what was there: how a server tries for more bandwidth.
+    pub probes: u64,
+    /// Packets asked for again.
+    pub nacked: u64,
+    /// Keyframes asked for.
+    pub keyframes_asked: u64,
+    /// Keyframe requests that reached us.
+    pub keyframes_requested: u64,
+    /// Stanzas received.
+    pub stanzas: u64,
+    /// Bytes of them.
+    pub stanza_bytes: u64,
     /// Messages received on the bridge channel.
     pub channel_messages: u64,
     /// Whether the bridge channel is open.
     pub channel_open: bool,
+    /// The session ended without our doing.
+    pub cut_off: bool,
     /// Other occupants now in the room, the focus not counted.
     pub others: usize,
 }
 
-impl fmt::Debug for ClientStats {
-    /// Without the histograms: thousands of buckets help nobody.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientStats")
-            .field("joined_after", &self.joined_after)
-            .field("connected_after", &self.connected_after)
-            .field("audio", &self.audio)
-            .field("video", &self.video)
-            .field("channel_messages", &self.channel_messages)
-            .field("channel_open", &self.channel_open)
-            .field("others", &self.others)
-            .finish_non_exhaustive()
-    }
-}
-
-/// One sender's packets as they arrive: 64 sequence numbers of history tell late from doubled.
+/// One sender's packets by the numbers it gave them.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     first: u32,
     highest: u32,
-    window: u64,
     received: u64,
 }
 
-enum Arrival {
-    New,
-    Duplicate,
-}
-
 impl Heard {
-    const fn new(sequence: u32) -> Self {
-        Self {
-            first: sequence,
-            highest: sequence,
-            window: 1,
-            received: 1,
-        }
-    }
-
-    fn arrive(&mut self, sequence: u32) -> Arrival {
-        if sequence > self.highest {
-            let ahead = sequence - self.highest;
-            self.window = if ahead < 64 {
-                (self.window << ahead) | 1
-            } else {
-                1
-            };
-            self.highest = sequence;
-        } else {
-            let behind = self.highest - sequence;
-            if behind >= 64 || sequence < self.first || self.window & (1 << behind) != 0 {
-                return Arrival::Duplicate;
-            }
-            self.window |= 1 << behind;
-        }
-        self.received += 1;
-        Arrival::New
-    }
-
-    fn lost(&self) -> u64 {
-        (u64::from(self.highest - self.first) + 1).saturating_sub(self.received)
+    fn withheld(&self) -> u64 {
+        (u64::from(self.highest.wrapping_sub(self.first)) + 1).saturating_sub(self.received)
     }
 }
 
-/// Where arrivals are judged. One for each occupant.
+/// More are not kept apart.
+const MOST_FIRST_PICTURES: usize = 256;
+
+/// Where arrivals are counted. One for each occupant.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     own: Sender,
-    heard: HashMap<(MediaKind, Sender), Heard>,
+    started_micros: u64,
+    heard: HashMap<(Sender, Source), Heard>,
+    shown: HashMap<(Sender, Source), u64>,
     pub(crate) audio: KindStats,
     pub(crate) video: KindStats,
-    audio_delay: Histogram<u64>,
-    video_delay: Histogram<u64>,
+    audio_delay: Delays,
+    video_delay: Delays,
+    first_audio: Option<u64>,
+    first_picture: Option<u64>,
+    pub(crate) pictures: VideoStats,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) probes: u64,
+    pub(crate) nacked: u64,
+    pub(crate) keyframes_asked: u64,
+    pub(crate) keyframes_requested: u64,
+    pub(crate) stanzas: u64,
+    pub(crate) stanza_bytes: u64,
     pub(crate) connected_after: Option<Duration>,
     pub(crate) channel_messages: u64,
     pub(crate) channel_open: bool,
+    pub(crate) cut_off: bool,
     pub(crate) others: usize,
 }
 
 impl Recorder {
-    pub(crate) fn new(own: Sender) -> Self {
-        let histogram = || {
-            Histogram::new_with_bounds(1, LONGEST_DELAY_MICROS, 3).expect("the bounds are in order")
-        };
+    /// `started_micros` is when joining began, since 1970.
+    pub(crate) fn new(own: Sender, started_micros: u64) -> Self {
         Self {
             own,
+            started_micros,
             heard: HashMap::new(),
+            shown: HashMap::new(),
             audio: KindStats::default(),
             video: KindStats::default(),
-            audio_delay: histogram(),
-            video_delay: histogram(),
+            audio_delay: Delays::default(),
+            video_delay: Delays::default(),
+            first_audio: None,
+            first_picture: None,
+            pictures: VideoStats::default(),
+            packets: 0,
+            bytes: 0,
+            probes: 0,
+            nacked: 0,
+            keyframes_asked: 0,
+            keyframes_requested: 0,
+            stanzas: 0,
+            stanza_bytes: 0,
             connected_after: None,
             channel_messages: 0,
             channel_open: false,
+            cut_off: false,
             others: 0,
         }
     }
 
-    pub(crate) fn kind(&mut self, kind: MediaKind) -> &mut KindStats {
+    pub(crate) const fn kind(&mut self, kind: MediaKind) -> &mut KindStats {
         match kind {
             MediaKind::Audio => &mut self.audio,
             MediaKind::Video => &mut self.video,
         }
     }
 
-    /// A packet of ours arrived. `owner` is whose source signalling says it is, if it says.
+    /// A packet of one of ours arrived for the first time, on the slot where it belongs.
     pub(crate) fn arrived(
         &mut self,
+        kind: MediaKind,
         marker: &Marker,
-        owner: Option<Sender>,
         now_micros: u64,
         repaired: bool,
     ) {
-        if marker.sender == self.own || owner.is_some_and(|owner| owner != marker.sender) {
-            self.kind(marker.kind).wrong += 1;
+        if marker.sender == self.own {
+            self.kind(kind).wrong += 1;
             return;
         }
-        let arrival = match self.heard.entry((marker.kind, marker.sender)) {
-            std::collections::hash_map::Entry::Occupied(mut known) => {
-                known.get_mut().arrive(marker.sequence)
-            }
-            std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(Heard::new(marker.sequence));
-                Arrival::New
-            }
-        };
-        match arrival {
-            Arrival::Duplicate => self.kind(marker.kind).duplicates += 1,
-            Arrival::New => {
-                let kind = self.kind(marker.kind);
-                kind.received += 1;
-                kind.recovered += u64::from(repaired);
-                let delay = now_micros
-                    .saturating_sub(marker.sent_micros)
-                    .clamp(1, LONGEST_DELAY_MICROS);
-                let histogram = match marker.kind {
-                    MediaKind::Audio => &mut self.audio_delay,
-                    MediaKind::Video => &mut self.video_delay,
-                };
-                histogram.saturating_record(delay);
+        if kind == MediaKind::Audio {
+            self.first_audio.get_or_insert(now_micros);
+        }
+        let heard = self
+            .heard
+            .entry((marker.sender, marker.source))
+            .or_insert(Heard {
+                first: marker.sequence,
+                highest: marker.sequence,
+                received: 0,
+            });
+        heard.received += 1;
+        heard.highest = heard.highest.max(marker.sequence);
+        let kind_stats = self.kind(kind);
+        kind_stats.received += 1;
+        kind_stats.recovered += u64::from(repaired);
+        if !repaired {
+            let delay = now_micros.saturating_sub(marker.sent_micros);
+            match kind {
+                MediaKind::Audio => self.audio_delay.record_micros(delay),
+                MediaKind::Video => self.video_delay.record_micros(delay),
             }
         }
     }
 
-    /// Forgets a sender that left: what it did not send is not lost.
+    /// A frame of the packet's source could be shown.
+    pub(crate) fn shown(&mut self, marker: &Marker, now_micros: u64) {
+        self.first_picture.get_or_insert(now_micros);
+        if self.shown.len() < MOST_FIRST_PICTURES {
+            self.shown
+                .entry((marker.sender, marker.source))
+                .or_insert(now_micros);
+        }
+    }
+
+    pub(crate) const fn has_heard(&self) -> bool {
+        self.first_audio.is_some()
+    }
+
     pub(crate) fn snapshot(&self, joined_after: Duration) -> ClientStats {
         let mut audio = self.audio;
         let mut video = self.video;
-        for ((kind, _), heard) in &self.heard {
-            let stats = match kind {
-                MediaKind::Audio => &mut audio,
-                MediaKind::Video => &mut video,
-            };
-            stats.lost += heard.lost();
-            stats.senders += 1;
+        for ((_, source), heard) in &self.heard {
+            if *source == Source::Audio {
+                audio.senders += 1;
+                audio.withheld += heard.withheld();
+            } else {
+                video.senders += 1;
+            }
         }
+        audio.withheld = audio.withheld.saturating_sub(audio.lost);
+        let since = |at: u64| Duration::from_micros(at.saturating_sub(self.started_micros));
         ClientStats {
             joined_after,
             connected_after: self.connected_after,
+            heard_after: self.first_audio.map(since),
+            seen_after: self.first_picture.map(since),
             audio,
             video,
             audio_delay: self.audio_delay.clone(),
             video_delay: self.video_delay.clone(),
+            pictures: self.pictures.clone(),
+            first_pictures: self.first_pictures(),
+            packets: self.packets,
+            bytes: self.bytes,
+            probes: self.probes,
+            nacked: self.nacked,
+            keyframes_asked: self.keyframes_asked,
+            keyframes_requested: self.keyframes_requested,
+            stanzas: self.stanzas,
+            stanza_bytes: self.stanza_bytes,
             channel_messages: self.channel_messages,
             channel_open: self.channel_open,
+            cut_off: self.cut_off,
             others: self.others,
         }
+    }
+
+    fn first_pictures(&self) -> Vec<FirstPicture> {
+        let shown = self.shown.iter();
+        shown
+            .filter_map(|((sender, source), at)| match source {
+                Source::Audio => None,
+                Source::Video(number) => Some(FirstPicture {
+                    endpoint: packets::endpoint(*sender),
+                    number: *number,
+                    at_micros: *at,
+                }),
+            })
+            .collect()
     }
 }
 
@@ -247,47 +352,33 @@ mod tests {
     use super::*;
     use crate::packets::sender;
 
-    fn check(sequences: &[u32], received: u64, lost: u64, duplicates: u64) {
-        let mut recorder = Recorder::new(sender("me"));
-        for sequence in sequences {
-            let marker = Marker {
-                kind: MediaKind::Audio,
-                sender: sender("other"),
-                sequence: *sequence,
-                sent_micros: 1000,
-            };
-            recorder.arrived(&marker, None, 3000, false);
+    fn marker(from: &str, sequence: u32) -> Marker {
+        Marker {
+            source: Source::Audio,
+            sender: sender(from),
+            sequence,
+            sent_micros: 1_000,
         }
-        let stats = recorder.snapshot(Duration::ZERO).audio;
-        assert_eq!(
-            (stats.received, stats.lost, stats.duplicates),
-            (received, lost, duplicates),
-            "{sequences:?}"
-        );
     }
 
     #[test]
-    fn loss_is_what_is_missing_between_first_and_last() {
-        check(&[5, 6, 7], 3, 0, 0);
-        check(&[5, 7], 2, 1, 0);
-        check(&[5, 7, 6], 3, 0, 0);
-        check(&[5, 6, 6], 2, 0, 1);
-        check(&[5, 205], 2, 199, 0);
-    }
-
-    #[test]
-    fn hearing_oneself_or_somebody_under_a_wrong_name_is_wrong() {
-        let mut recorder = Recorder::new(sender("me"));
-        let mut marker = Marker {
-            kind: MediaKind::Video,
-            sender: sender("me"),
-            sequence: 1,
-            sent_micros: 0,
-        };
-        recorder.arrived(&marker, None, 1, false);
-        marker.sender = sender("ann");
-        recorder.arrived(&marker, Some(sender("bob")), 1, false);
+    fn what_the_server_did_not_pass_on_is_withheld() {
+        let mut recorder = Recorder::new(sender("me"), 500);
+        for sequence in [5, 6, 9] {
+            recorder.arrived(MediaKind::Audio, &marker("ann", sequence), 3_000, false);
+        }
+        recorder.audio.lost = 1;
         let stats = recorder.snapshot(Duration::ZERO);
-        assert_eq!((stats.video.wrong, stats.video.received), (2, 0));
+        assert_eq!((stats.audio.received, stats.audio.withheld), (3, 1));
+        assert_eq!(stats.heard_after, Some(Duration::from_micros(2_500)));
+        assert_eq!(stats.audio_delay.longest(), Duration::from_micros(2_000));
+    }
+
+    #[test]
+    fn hearing_oneself_is_wrong() {
+        let mut recorder = Recorder::new(sender("me"), 0);
+        recorder.arrived(MediaKind::Audio, &marker("me", 1), 1, false);
+        let stats = recorder.snapshot(Duration::ZERO);
+        assert_eq!((stats.audio.wrong, stats.audio.received), (1, 0));
     }
 }

@@ -6,8 +6,9 @@ use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::VecDeque;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use url::Url;
 
@@ -18,7 +19,22 @@ pub(crate) struct Stream {
     next_id: u64,
     /// Stanzas that came while an answer was waited for.
     waiting: VecDeque<Element>,
+    /// Stanzas received, and their bytes.
+    pub(crate) received: (u64, u64),
 }
+
+/// What came.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// The presence of somebody: whose, and its type. Not looked into further: in a large room
+    /// nearly everything that comes is presence.
+    Presence { from: String, kind: Option<String> },
+    /// Anything else.
+    Stanza(Element),
+}
+
+/// What we buffer of a socket; there are two for each occupant.
+const BUFFER: usize = 8 * 1024;
 
 /// `ws` or `wss` URL of a path on the server.
 pub(crate) fn websocket_url(server: &Url, path: &str) -> Result<Url, Error> {
@@ -57,8 +73,12 @@ pub(crate) async fn open_socket(
         );
     }
     let connector = tls::connector(accept_any_certificate);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(0);
     let (socket, _) =
-        tokio_tungstenite::connect_async_tls_with_config(request, None, true, connector).await?;
+        tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, connector)
+            .await?;
     Ok(socket)
 }
 
@@ -90,6 +110,7 @@ impl Stream {
             jid,
             next_id: 0,
             waiting: VecDeque::new(),
+            received: (0, 0),
         })
     }
 
@@ -139,30 +160,36 @@ impl Stream {
         }
     }
 
-    /// The next stanza.
-    pub(crate) async fn next(&mut self) -> Result<Element, Error> {
-        match self.waiting.pop_front() {
-            Some(stanza) => Ok(stanza),
-            None => self.read().await,
+    /// The next stanza; of another's presence only whose it is.
+    pub(crate) async fn next(&mut self, own: &str) -> Result<Incoming, Error> {
+        if let Some(stanza) = self.waiting.pop_front() {
+            return Ok(Incoming::Stanza(stanza));
         }
+        let text = self.read_text().await?;
+        if let Some((from, kind)) = presence_of(text.as_str())
+            && from != own
+            && kind != Some("error")
+        {
+            return Ok(Incoming::Presence {
+                from: from.to_owned(),
+                kind: kind.map(str::to_owned),
+            });
+        }
+        element(text.as_str()).map(Incoming::Stanza)
     }
 
     async fn read(&mut self) -> Result<Element, Error> {
+        let text = self.read_text().await?;
+        element(text.as_str())
+    }
+
+    async fn read_text(&mut self) -> Result<Utf8Bytes, Error> {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
-                    let element = parse(text.as_str(), &Limits::default()).map_err(|error| {
-                        Error::Unexpected {
-                            doing: "reading",
-                            found: error.to_string(),
-                        }
-                    })?;
-                    if let Some(condition) = read_stream_error(&element) {
-                        return Err(Error::Closed {
-                            reason: condition.map(|c| format!("{c:?}")),
-                        });
-                    }
-                    return Ok(element);
+                    self.received.0 += 1;
+                    self.received.1 += text.len() as u64;
+                    return Ok(text);
                 }
                 Some(Ok(Message::Close(frame))) => {
                     return Err(Error::Closed {
@@ -192,10 +219,74 @@ impl Stream {
     }
 }
 
+fn element(text: &str) -> Result<Element, Error> {
+    let element = parse(text, &Limits::default()).map_err(|error| Error::Unexpected {
+        doing: "reading",
+        found: error.to_string(),
+    })?;
+    match read_stream_error(&element) {
+        Some(condition) => Err(Error::Closed {
+            reason: condition.map(|c| format!("{c:?}")),
+        }),
+        None => Ok(element),
+    }
+}
+
+/// `from` and `type` of a presence, read from its start tag alone. `None` for anything else, and for
+/// what would have to be unescaped.
+fn presence_of(text: &str) -> Option<(&str, Option<&str>)> {
+    let mut rest = text.strip_prefix("<presence")?;
+    let (mut from, mut kind) = (None, None);
+    loop {
+        let trimmed = rest.trim_start();
+        if trimmed.starts_with(['>', '/']) || trimmed.len() == rest.len() {
+            break;
+        }
+        let (name, value) = trimmed.split_once('=')?;
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (value, after) = value[1..].split_once(quote)?;
+        match name {
+            "from" => from = Some(value),
+            "type" => kind = Some(value),
+            _ => {}
+        }
+        rest = after;
+    }
+    Some((from?, kind)).filter(|(from, _)| !from.contains('&'))
+}
+
 pub(crate) fn refused(doing: &'static str, stanza: &Element) -> Error {
     let condition = stanza
         .child_named("error")
         .and_then(|e| e.children().next())
         .map_or_else(|| "no reason given".to_owned(), |c| c.name().to_owned());
     Error::Refused { doing, condition }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presence_is_read_by_its_start_tag() {
+        let check = |text: &str, found: Option<(&str, Option<&str>)>| {
+            assert_eq!(presence_of(text), found, "{text}");
+        };
+        check(
+            r#"<presence xmlns="jabber:client" to="a" from="r@m/n"><x/></presence>"#,
+            Some(("r@m/n", None)),
+        );
+        check(
+            r#"<presence from='r@m/n' type='unavailable'/>"#,
+            Some(("r@m/n", Some("unavailable"))),
+        );
+        check(
+            r#"<presence a="x > y" from="r@m/n" >"#,
+            Some(("r@m/n", None)),
+        );
+        check(r#"<presence from="r&amp;d@m/n"/>"#, None);
+        check("<presence/>", None);
+        check("<presence from=\"", None);
+        check("<message from='a'/>", None);
+    }
 }

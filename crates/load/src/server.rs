@@ -1,0 +1,254 @@
+//! What the server says about itself on its `/metrics` page.
+
+use crate::ServerReport;
+use althing_client::Url;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// More than any page of ours.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const CPU: &str = "althing_process_cpu_seconds_total";
+const MEMORY: &str = "althing_process_resident_memory_bytes";
+
+/// Every sample of a page, with its labels in the name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// Reads the text format of Prometheus; what is no sample is passed over.
+    pub(crate) fn parse(page: &str) -> Self {
+        let samples = page
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| {
+                let (name, value) = line.trim_end().rsplit_once(' ')?;
+                Some((name.to_owned(), value.parse().ok()?))
+            });
+        Self(samples.collect())
+    }
+
+    fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// The label's values and the samples of a family with one label.
+    fn family(&self, name: &str) -> impl Iterator<Item = (String, f64)> {
+        self.0.iter().filter_map(move |(sample, value)| {
+            let labels = sample.strip_prefix(name)?.strip_prefix('{')?;
+            let value_of = labels.split('"').nth(1)?;
+            Some((value_of.to_owned(), *value))
+        })
+    }
+
+    pub(crate) fn cpu(&self) -> Option<f64> {
+        self.get(CPU)
+    }
+
+    pub(crate) fn memory(&self) -> Option<f64> {
+        self.get(MEMORY)
+    }
+
+    /// Whether there is what a report needs.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.cpu().is_some()
+    }
+}
+
+/// Fetches the page.
+pub(crate) async fn fetch(url: &Url) -> Result<Metrics, String> {
+    let page = tokio::time::timeout(PATIENCE, get(url))
+        .await
+        .map_err(|_| format!("{url} did not answer within {PATIENCE:?}"))?
+        .map_err(|error| format!("{url}: {error}"))?;
+    let metrics = Metrics::parse(&body(&page).ok_or_else(|| format!("{url} is not such a page"))?);
+    if metrics.is_ours() {
+        Ok(metrics)
+    } else {
+        Err(format!("{url} has no {CPU}: is it the admin listener's?"))
+    }
+}
+
+async fn get(url: &Url) -> std::io::Result<String> {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(80);
+    let address = (host.trim_matches(['[', ']']), port);
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "GET {} HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n",
+        url.path()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(MOST_BYTES).read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// The body of a good answer, put together if it came in chunks.
+fn body(answer: &str) -> Option<String> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?;
+    if status != "200" {
+        return None;
+    }
+    let chunked = lines.any(|line| {
+        let line = line.to_ascii_lowercase();
+        line.starts_with("transfer-encoding:") && line.contains("chunked")
+    });
+    if !chunked {
+        return Some(body.to_owned());
+    }
+    let mut whole = String::new();
+    let mut rest = body;
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(whole);
+        }
+        whole.push_str(after.get(..size)?);
+        rest = after.get(size..)?.strip_prefix("\r\n")?;
+    }
+}
+
+/// The samples of one run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Samples {
+    /// Before the first joined.
+    pub(crate) before: Metrics,
+    /// When everybody was in.
+    pub(crate) steady: Metrics,
+    /// Before the first left.
+    pub(crate) after: Metrics,
+    /// Memory, each second of the stay.
+    pub(crate) memory: Vec<f64>,
+}
+
+impl Samples {
+    /// `delivered` are the packets that occupants received in the stay of `seconds`.
+    pub(crate) fn report(&self, delivered: u64, seconds: f64, joined: usize) -> ServerReport {
+        let over = |name: &str| {
+            let (from, to) = (self.steady.get(name), self.after.get(name));
+            (to.unwrap_or(0.0) - from.unwrap_or(0.0)).max(0.0)
+        };
+        let cpu = over(CPU);
+        let gigabits = over("althing_bridge_bytes_sent_total") * 8.0 / 1e9;
+        let part = |of: f64, all: f64| if all > 0.0 { of / all } else { 0.0 };
+        let join_cpu = self.steady.cpu().unwrap_or(0.0) - self.before.cpu().unwrap_or(0.0);
+        let memory = |metrics: &Metrics| metrics.memory().unwrap_or(0.0);
+        let grown = (memory(&self.steady) - memory(&self.before)).max(0.0);
+        let dropped = |family: &str| -> BTreeMap<String, u64> {
+            let before: BTreeMap<String, f64> = self.before.family(family).collect();
+            self.after
+                .family(family)
+                .map(|(reason, count)| {
+                    let earlier = before.get(&reason).copied().unwrap_or(0.0);
+                    (reason, (count - earlier).max(0.0) as u64)
+                })
+                .filter(|(_, count)| *count > 0)
+                .collect()
+        };
+        ServerReport {
+            cpu_seconds: cpu,
+            cores: part(cpu, seconds),
+            cpu_seconds_per_delivered_packet: part(cpu, delivered as f64),
+            cpu_seconds_per_gigabit: part(cpu, gigabits),
+            join_cpu_seconds: join_cpu.max(0.0),
+            join_cpu_seconds_per_occupant: part(join_cpu.max(0.0), joined as f64),
+            delivered_packets: delivered,
+            rtp_packets_received: over("althing_bridge_rtp_packets_received_total") as u64,
+            rtp_packets_sent: over("althing_bridge_rtp_packets_sent_total") as u64,
+            rtcp_packets_received: over("althing_bridge_rtcp_packets_received_total") as u64,
+            bytes_sent: over("althing_bridge_bytes_sent_total") as u64,
+            retransmissions: over("althing_bridge_retransmissions_total") as u64,
+            keyframe_requests_sent: over("althing_bridge_keyframe_requests_sent_total") as u64,
+            memory_bytes: memory(&self.after) as u64,
+            memory_bytes_per_occupant: part(grown, joined as f64) as u64,
+            memory_growth: growth(&self.memory),
+            packets_dropped: dropped("althing_bridge_packets_dropped_total"),
+            send_errors: dropped("althing_bridge_send_errors_total"),
+        }
+    }
+}
+
+/// By how much the mean of the last quarter is above that of the first; nothing of a short series.
+fn growth(series: &[f64]) -> Option<f64> {
+    const SHORTEST: usize = 20;
+    if series.len() < SHORTEST {
+        return None;
+    }
+    let quarter = series.len() / 4;
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (
+        mean(&series[..quarter]),
+        mean(&series[series.len() - quarter..]),
+    );
+    (first > 0.0).then(|| last / first - 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "# HELP x y\n\
+        althing_process_cpu_seconds_total 12.5\n\
+        althing_process_resident_memory_bytes 1000000\n\
+        althing_bridge_bytes_sent_total 0\n\
+        althing_bridge_packets_dropped_total{reason=\"no_path\"} 3\n\
+        # EOF\n";
+
+    fn later() -> Metrics {
+        Metrics::parse(
+            &PAGE
+                .replace("12.5", "14.5")
+                .replace("bytes_sent_total 0", "bytes_sent_total 250000000")
+                .replace("} 3", "} 10"),
+        )
+    }
+
+    #[test]
+    fn costs_are_shares_of_what_was_spent_in_the_stay() {
+        let start = Metrics::parse(PAGE);
+        let samples = Samples {
+            before: start.clone(),
+            steady: start,
+            after: later(),
+            memory: Vec::new(),
+        };
+        let report = samples.report(1_000_000, 4.0, 10);
+        assert_eq!(report.cpu_seconds, 2.0);
+        assert_eq!(report.cores, 0.5);
+        assert_eq!(report.cpu_seconds_per_delivered_packet, 2e-6);
+        assert_eq!(report.cpu_seconds_per_gigabit, 1.0);
+        assert_eq!(report.packets_dropped["no_path"], 7);
+        assert_eq!(report.memory_growth, None);
+    }
+
+    #[test]
+    fn a_page_comes_whole_or_in_chunks() {
+        let whole = format!("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{PAGE}");
+        assert!(Metrics::parse(&body(&whole).unwrap()).is_ours());
+        let (one, two) = PAGE.split_at(30);
+        let chunks = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:X}\r\n{two}\r\n0\r\n\r\n",
+            one.len(),
+            two.len()
+        );
+        assert_eq!(body(&chunks).as_deref(), Some(PAGE));
+        assert_eq!(body("HTTP/1.1 404 Not Found\r\n\r\n"), None);
+        assert_eq!(body("nonsense"), None);
+    }
+
+    #[test]
+    fn growth_compares_the_ends_of_a_stay() {
+        let flat = vec![100.0; 40];
+        assert_eq!(growth(&flat), Some(0.0));
+        let rising: Vec<f64> = (0..40).map(|n| 100.0 + f64::from(n)).collect();
+        assert!(growth(&rising).unwrap() > 0.2);
+        assert_eq!(growth(&flat[..10]), None);
+    }
+}
