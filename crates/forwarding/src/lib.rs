@@ -26,6 +26,7 @@ mod audio;
 mod bucket;
 mod closed_up;
 mod conference;
+mod congestion;
 mod dominance;
 mod endpoint;
 mod frame_ids;
