@@ -1,12 +1,15 @@
 //! A packet that was sent, made once more out of the one shared history of its encoding.
 
-use crate::conference::Payload;
+use crate::conference::{Conference, Payload};
 use crate::frame_ids::PREFIX;
+use crate::headers;
 use crate::outlet::Past;
 use crate::reader::Unread;
+use crate::settings::PacketSink;
 use crate::source::Source;
 use althing_model::profile::extension;
-use althing_rtp::HeaderTemplate;
+use althing_rtp::{HeaderTemplate, rtx};
+use std::time::Instant;
 
 /// As it was sent, but for its SSRC, its sequence number and what is numbered per transport.
 #[derive(Debug)]
@@ -19,20 +22,83 @@ pub(crate) struct Again<'a> {
     pub(crate) replaced: usize,
 }
 
+/// Why a packet is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The receiver misses it.
+    Asked,
+    /// As padding, to probe the path.
+    Padding,
+}
+
+impl Conference {
+    /// Sends a packet again, always on the retransmission SSRC: the same SSRC and number under
+    /// another header would break the cipher's nonce. Returns its size.
+    pub(crate) fn send_again(
+        &mut self,
+        index: usize,
+        outlet: usize,
+        sequence: u16,
+        why: Why,
+        now: Instant,
+        sink: &mut impl PacketSink,
+    ) -> Option<usize> {
+        let endpoint = &mut self.endpoints[index];
+        let outlet = &mut endpoint.outlets[outlet];
+        let (Some(source), Some(rtx_ssrc), true) = (outlet.source, outlet.rtx, outlet.subscribed)
+        else {
+            return None;
+        };
+        let past = outlet.past(sequence)?;
+        let numbered = endpoint.downlink.numbers();
+        let again = self.sources[source].again(past, &self.payloads, numbered)?;
+        let rtx_type = again.payload.rtx?;
+        if why == Why::Asked && !outlet.may_resend(past.sequence, endpoint.rtt, now) {
+            return None;
+        }
+        let mut header = again.header;
+        header.set_payload_type(rtx_type);
+        header.set_ssrc(rtx_ssrc);
+        header.set_sequence(outlet.next_rtx());
+        let size = header.bytes().len() + 2 + again.body.len();
+        if header.has_transport_cc() {
+            header.set_transport_cc(endpoint.downlink.number(now, size));
+            endpoint.downlink.pacer.spend(size);
+        }
+        // The original sequence number, then the payload as it was sent.
+        let mut prefix = [0; 2 + PREFIX];
+        prefix[..2].copy_from_slice(&rtx::prefix(sequence));
+        prefix[2..].copy_from_slice(&again.prefix);
+        endpoint.counters.rtp_sent += 1;
+        endpoint.counters.rtp_sent_bytes += size as u64;
+        self.counters.rtp_sent += 1;
+        match why {
+            Why::Asked => {
+                endpoint.counters.retransmitted += 1;
+                self.counters.retransmitted += 1;
+            }
+            Why::Padding => self.counters.padding += size as u64,
+        }
+        let payload = [&prefix[..2 + again.replaced], &again.body[again.replaced..]];
+        sink.rtp(endpoint.key, header.bytes(), payload);
+        Some(size)
+    }
+}
+
 impl Source {
     /// Makes a packet again; nothing if it is not kept, or was never part of what was sent.
     pub(crate) fn again(
         &self,
         past: Past,
         payloads: &[Option<Payload>; 128],
-        transport_cc: Option<u8>,
+        numbered: bool,
     ) -> Option<Again<'_>> {
         let segment = past.segment;
         let incoming = self.incoming.get(usize::from(segment.view.encoding))?;
         let view = incoming.view_of(segment.view)?;
         let number = view.numbers.original(past.number)?;
         let kept = incoming.history.get(number)?;
-        let mut header = HeaderTemplate::from_header(kept.header, transport_cc)?;
+        let mut header = headers::rewrite(kept.header, numbered)?;
         let payload = payloads[usize::from(header.payload_type() & 0x7f)]?;
         let unread = Unread {
             codec: payload.codec,

@@ -159,7 +159,6 @@ impl Conference {
     }
 
     /// The receiver's bandwidth is estimated anew.
-    #[allow(dead_code, reason = "estimates are about to come")]
     pub(crate) fn bandwidth_changed(&mut self, index: usize) {
         let endpoint = &self.endpoints[index];
         if endpoint.chosen.is_outdated(endpoint.budget()) {

@@ -3,13 +3,14 @@
 use crate::audience::{Class, FRESH_PACKETS, Preroll, Track};
 use crate::conference::Conference;
 use crate::frame_ids::FrameIds;
-use crate::media::{KEPT, Original};
+use crate::headers::Headers;
+use crate::media::Original;
 use crate::outlet::{Numbers, Verdict};
 use crate::settings::PacketSink;
 use crate::source::Subscriber;
 use crate::view::ViewKey;
+use althing_model::MediaKind;
 use althing_model::profile::extension;
-use althing_rtp::{ExtensionRules, HeaderTemplate};
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,6 @@ use std::time::{Duration, Instant};
 const SILENT: u8 = 127;
 /// Between two attempts to find slots for a voice.
 const SEEK_PAUSE: Duration = Duration::from_secs(1);
-/// Loss of audio is concealed, never repaired: it needs no number of the transport.
-const RULES: ExtensionRules = ExtensionRules {
-    keep: KEPT,
-    transport_cc: None,
-};
 
 /// One packet on its way to a class of receivers.
 struct Outgoing<'a> {
@@ -92,12 +88,10 @@ impl Conference {
         if !is_kept && numbers == [None; 3] {
             return;
         }
-        let mut header = HeaderTemplate::new(&original.packet, RULES);
-        header.set_payload_type(original.payload.number);
+        let mut headers = Headers::new(&original.packet, original.payload.number, false);
         if is_kept && sounds {
-            audience
-                .preroll
-                .keep(number, header.bytes(), original.body, now);
+            let header = headers.plain().bytes();
+            audience.preroll.keep(number, header, original.body, now);
         }
         for (class, number) in Class::EACH.into_iter().zip(numbers) {
             let Some(number) = number else { continue };
@@ -108,7 +102,7 @@ impl Conference {
                 timestamp: original.packet.timestamp(),
                 body: original.body,
             };
-            self.deliver(&outgoing, &mut header, now, sink);
+            self.deliver(&outgoing, &mut headers, now, sink);
         }
         if numbers[Class::Fresh as usize].is_some() {
             self.settle_fresh(source);
@@ -131,8 +125,8 @@ impl Conference {
             if !revealed {
                 break;
             }
-            let header = HeaderTemplate::from_header(kept.header(), None);
-            let (Some(number), Some(mut header)) = (track.numbers.number(kept.number), header)
+            let headers = Headers::of_kept(kept.header());
+            let (Some(number), Some(mut headers)) = (track.numbers.number(kept.number), headers)
             else {
                 continue;
             };
@@ -140,10 +134,10 @@ impl Conference {
                 source,
                 class: Class::Loudest,
                 number,
-                timestamp: header.timestamp(),
+                timestamp: headers.plain().timestamp(),
                 body: kept.body(),
             };
-            self.deliver(&outgoing, &mut header, now, sink);
+            self.deliver(&outgoing, &mut headers, now, sink);
         }
         preroll.clear();
         self.sources[source].audience.preroll = preroll;
@@ -153,7 +147,7 @@ impl Conference {
     fn deliver(
         &mut self,
         outgoing: &Outgoing<'_>,
-        header: &mut HeaderTemplate,
+        headers: &mut Headers,
         now: Instant,
         sink: &mut impl PacketSink,
     ) {
@@ -165,7 +159,6 @@ impl Conference {
             view: ViewKey::whole(source.epoch()),
             ids: FrameIds::NONE,
         };
-        let size = (header.bytes().len() + outgoing.body.len()) as u64;
         for subscriber in &source.audience.track(outgoing.class).subscribers {
             let endpoint = &mut self.endpoints[subscriber.endpoint];
             let outlet = &mut endpoint.outlets[subscriber.outlet];
@@ -176,12 +169,15 @@ impl Conference {
             else {
                 continue;
             };
+            let header = &mut headers.of(endpoint.downlink.numbers()).header;
             header.set_ssrc(outlet.ssrc);
             header.set_sequence(sequence);
             header.set_timestamp(timestamp);
             outlet.count(outgoing.body.len());
+            let size = header.bytes().len() + outgoing.body.len();
+            endpoint.leaves(MediaKind::Audio, header, size, now);
             endpoint.counters.rtp_sent += 1;
-            endpoint.counters.rtp_sent_bytes += size;
+            endpoint.counters.rtp_sent_bytes += size as u64;
             self.counters.rtp_sent += 1;
             sink.rtp(endpoint.key, header.bytes(), [outgoing.body, &[]]);
         }

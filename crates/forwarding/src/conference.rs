@@ -2,6 +2,7 @@
 
 use crate::allocation::Dirty;
 use crate::allocator::Choice;
+use crate::congestion::PacketResult;
 use crate::endpoint::{Channel, Endpoint};
 use crate::hash::Keyed;
 use crate::loudest::Ranking;
@@ -91,6 +92,12 @@ pub struct Conference {
     pub(crate) measured: Vec<usize>,
     /// Senders with arrivals to report.
     pub(crate) recorded: Vec<usize>,
+    /// Receivers whose packets are numbered.
+    pub(crate) estimating: Vec<usize>,
+    /// Receivers with packets that wait, or a probe.
+    pub(crate) paced: Vec<usize>,
+    /// Re-used for every feedback that arrives.
+    pub(crate) results: Vec<PacketResult>,
     /// Encodings with something to report.
     pub(crate) reporting: Vec<(usize, usize)>,
     pub(crate) origin: Option<Instant>,
@@ -166,6 +173,9 @@ impl Conference {
             missing: Vec::new(),
             measured: Vec::new(),
             recorded: Vec::new(),
+            estimating: Vec::new(),
+            paced: Vec::new(),
+            results: Vec::new(),
             reporting: Vec::new(),
             origin: None,
             now: None,
@@ -234,6 +244,8 @@ impl Conference {
         if let Some(due) = endpoint.due {
             self.due.remove(&(due, index));
         }
+        self.estimating.retain(|i| *i != index);
+        self.paced.retain(|i| *i != index);
         let was_recent = self.recent.contains(&index);
         self.recent.retain(|i| *i != index);
         if self.dominant == Some(index) {
@@ -371,6 +383,12 @@ impl Conference {
         if self.timers.take(Timer::Preemptive, now) {
             self.ask_early(now, sink);
         }
+        if self.timers.take(Timer::Estimation, now) {
+            self.estimate_all(now);
+        }
+        if self.timers.take(Timer::Pacing, now) {
+            self.pace(now, sink);
+        }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next; a time in the past means now.
@@ -403,6 +421,8 @@ impl Conference {
         let endpoint = self.endpoint(key)?;
         Some(EndpointCounters {
             rtt: endpoint.rtt,
+            estimate: endpoint.downlink.estimate(),
+            acknowledged: endpoint.downlink.acknowledged(),
             ..endpoint.counters
         })
     }

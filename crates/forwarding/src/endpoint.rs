@@ -2,6 +2,7 @@
 
 use crate::allocation::{Chosen, Dirty};
 use crate::bucket::Bucket;
+use crate::congestion::Downlink;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
 use crate::outlet::Outlet;
 use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, SlotMode};
@@ -80,10 +81,9 @@ pub(crate) struct Endpoint {
     pub(crate) by_ssrc: SsrcMap<(usize, bool)>,
     /// Numbers of SSRCs that had outlets once.
     pub(crate) ended: Ended,
-    pub(crate) transport_cc: u16,
+    pub(crate) downlink: Downlink,
     /// Greater for who was dominant later; 0 for never.
     pub(crate) spoke: u64,
-    pub(crate) path_carries: Option<u64>,
     /// What of the above is to be found anew.
     pub(crate) dirty: Dirty,
     /// It stands in the conference's queue of those.
@@ -133,9 +133,8 @@ impl Endpoint {
             outlet_of: IndexMap::with_hasher(hash),
             by_ssrc: SsrcMap::with_hasher(hash),
             ended: Ended::new(hash),
-            transport_cc: 0,
+            downlink: Downlink::new(),
             spoke: 0,
-            path_carries: None,
             dirty: Dirty::default(),
             renamed: Vec::new(),
             queued: false,
@@ -146,12 +145,11 @@ impl Endpoint {
     }
 
     /// What its path carries of video; bit/s.
-    pub(crate) const fn budget(&self) -> Option<u64> {
-        self.path_carries
+    pub(crate) fn budget(&self) -> Option<u64> {
+        self.downlink.budget()
     }
 
     /// What all of it would take that the receiver wants: probing for more is of no use; bit/s.
-    #[allow(dead_code, reason = "probing is about to come")]
     pub(crate) const fn probe_goal(&self) -> u64 {
         self.chosen.ideal
     }

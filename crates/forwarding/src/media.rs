@@ -10,10 +10,6 @@ use althing_model::{MediaKind, Ssrc};
 use althing_rtp::{RtpPacket, rtcp, rtx};
 use std::time::{Duration, Instant};
 
-/// What of a sender's header extensions receivers see. Video orientation joins them once it is
-/// offered.
-pub(crate) const KEPT: &[u8] = &[extension::AUDIO_LEVEL, extension::DEPENDENCY_DESCRIPTOR];
-
 /// How long arrivals wait to be reported together.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Receiver reports.

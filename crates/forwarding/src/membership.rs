@@ -138,6 +138,12 @@ impl Conference {
         let s = self.sources.remove(source);
         self.names.remove(&s.name);
         self.missing.retain(|(i, _)| *i != source);
+        for &index in &self.paced {
+            if let Some(endpoint) = self.endpoints.get_mut(index) {
+                let pacer = &mut endpoint.downlink.pacer;
+                pacer.discard(|w| w.source as usize == source);
+            }
+        }
         self.measured.retain(|i| *i != source);
         self.reporting.retain(|(i, _)| *i != source);
         self.touched.retain(|i| *i != source);

@@ -464,6 +464,19 @@ impl Outlet {
         }
     }
 
+    /// The newest sequence number given out.
+    pub(crate) const fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// These numbers were given out and never left: the next keyframe goes on where they began.
+    pub(crate) fn withdraw(&mut self, sequences: &[u64]) {
+        while sequences.contains(&self.last_sequence) {
+            self.last_sequence -= 1;
+        }
+        self.resume();
+    }
+
     /// Packets resume after a pause: as with a new mapping, but the receiver knows it.
     pub(crate) fn resume(&mut self) {
         if self.gate == Gate::Open {

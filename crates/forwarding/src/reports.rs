@@ -1,14 +1,12 @@
 //! RTCP: what comes from clients is consumed here; of it only sender reports and keyframe requests
 //! go on, rewritten.
 
+use crate::again::Why;
 use crate::conference::Conference;
-use crate::frame_ids::PREFIX;
 use crate::missing;
 use crate::settings::{EndpointKey, PacketSink};
 use crate::timers::Timer;
-use althing_model::profile;
 use althing_rtp::rtcp::{self, Compound, Nack, ReportBlock, ReportBlocks, Rtcp, SenderInfo};
-use althing_rtp::rtx;
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
@@ -49,13 +47,9 @@ impl Conference {
                     }
                 }
                 Ok(Rtcp::Nack(nack)) => self.retransmit(index, nack, now, sink),
-                Ok(
-                    Rtcp::SourceDescription
-                    | Rtcp::Bye(_)
-                    | Rtcp::TransportCc(_)
-                    | Rtcp::Remb(_)
-                    | Rtcp::Other { .. },
-                ) => {}
+                Ok(Rtcp::TransportCc(f)) => self.transport_feedback(index, &f, now),
+                Ok(Rtcp::SourceDescription | Rtcp::Bye(_) | Rtcp::Remb(_) | Rtcp::Other { .. }) => {
+                }
                 Err(_) => self.counters.malformed += 1,
             }
         }
@@ -130,54 +124,15 @@ impl Conference {
         now: Instant,
         sink: &mut impl PacketSink,
     ) {
-        let endpoint = &mut self.endpoints[index];
+        let endpoint = &self.endpoints[index];
         let Some(&(outlet, false)) = endpoint.by_ssrc.get(&nack.media.0) else {
             return;
         };
-        let outlet = &mut endpoint.outlets[outlet];
-        let (Some(source), Some(rtx_ssrc), true) = (outlet.source, outlet.rtx, outlet.subscribed)
-        else {
-            return;
-        };
-        let source = &self.sources[source];
-        let transport_cc = self
-            .settings
-            .transport_cc
-            .then_some(profile::extension::TRANSPORT_CC);
         for sequence in nack.sequences().take(MAX_NACKED) {
-            let Some(past) = outlet.past(sequence) else {
-                continue;
-            };
-            let Some(again) = source.again(past, &self.payloads, transport_cc) else {
-                continue;
-            };
-            let Some(rtx_type) = again.payload.rtx else {
-                continue;
-            };
-            if !outlet.may_resend(past.sequence, endpoint.rtt, now) {
-                continue;
+            if self.endpoints[index].downlink.pacer.is_exhausted(now) {
+                break;
             }
-            let mut header = again.header;
-            header.set_payload_type(rtx_type);
-            header.set_ssrc(rtx_ssrc);
-            header.set_sequence(outlet.next_rtx());
-            if header.has_transport_cc() {
-                endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
-                header.set_transport_cc(endpoint.transport_cc);
-            }
-            // The original sequence number, then the payload as it was sent.
-            let mut prefix = [0; 2 + PREFIX];
-            prefix[..2].copy_from_slice(&rtx::prefix(sequence));
-            prefix[2..].copy_from_slice(&again.prefix);
-            let rest = &again.body[again.replaced..];
-            let size = (header.bytes().len() + 2 + again.body.len()) as u64;
-            endpoint.counters.rtp_sent += 1;
-            endpoint.counters.rtp_sent_bytes += size;
-            endpoint.counters.retransmitted += 1;
-            self.counters.rtp_sent += 1;
-            self.counters.retransmitted += 1;
-            let payload = [&prefix[..2 + again.replaced], rest];
-            sink.rtp(endpoint.key, header.bytes(), payload);
+            self.send_again(index, outlet, sequence, Why::Asked, now, sink);
         }
     }
 

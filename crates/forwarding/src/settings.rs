@@ -18,8 +18,8 @@ pub enum SlotMode {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Number packets towards receivers for transport-wide congestion control. Off while nothing
-    /// estimates from the feedback.
+    /// Number packets towards receivers that take part in transport-wide congestion control, and
+    /// keep to what they report. Off: everybody is sent what it asks for, without limit.
     pub transport_cc: bool,
     /// At most this many video sources per receiver, whatever it asks for; nothing for no limit.
     pub last_n: Option<u32>,
@@ -43,7 +43,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            transport_cc: false,
+            transport_cc: true,
             last_n: None,
             last_n_by_size: BTreeMap::new(),
             slot_hold: Duration::from_millis(400),
@@ -196,6 +196,10 @@ pub struct ConferenceCounters {
     pub unranked: u64,
     /// How often layers were chosen for a receiver.
     pub allocations: u64,
+    /// Bytes of padding sent to probe paths.
+    pub padding: u64,
+    /// Numbers in transport-wide feedback that were never sent, or too long ago.
+    pub unmatched_feedback: u64,
     /// Keyframe requests sent to senders.
     pub keyframe_requests: u64,
     /// Sequence numbers asked of senders again.
@@ -226,6 +230,12 @@ pub struct EndpointCounters {
     pub rtp_sent_bytes: u64,
     /// Of these, retransmissions.
     pub retransmitted: u64,
+    /// Packets dropped because more waited for it than may.
+    pub paced_out: u64,
+    /// What its path is thought to carry, in bit/s; nothing for those who do not say what arrives.
+    pub estimate: Option<u64>,
+    /// What arrives of what it is sent, in bit/s; likewise.
+    pub acknowledged: Option<u64>,
     /// The last round trip time known.
     pub rtt: Option<Duration>,
 }

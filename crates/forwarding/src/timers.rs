@@ -17,10 +17,14 @@ pub(crate) enum Timer {
     Preemptive,
     /// What layers send.
     Layers,
+    /// What receivers' paths carry.
+    Estimation,
+    /// Packets that wait to leave, and probes.
+    Pacing,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Allocation,
         Self::Missing,
         Self::Feedback,
@@ -28,6 +32,8 @@ impl Timer {
         Self::Speakers,
         Self::Preemptive,
         Self::Layers,
+        Self::Estimation,
+        Self::Pacing,
     ];
 }
 

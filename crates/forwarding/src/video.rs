@@ -2,17 +2,21 @@
 //! only what differs is written per receiver.
 
 use crate::conference::Conference;
+use crate::congestion::{ESTIMATION, TICK};
 use crate::endpoint::Endpoint;
 use crate::frame_ids::PREFIX;
+use crate::headers::Headers;
 use crate::layers::LayerId;
-use crate::media::{KEPT, Original};
+use crate::media::Original;
 use crate::outlet::{Numbers, Outlet, Verdict};
+use crate::pacing::Held;
 use crate::reader::{Facts, Unread};
 use crate::settings::PacketSink;
 use crate::source::{Source, Subscriber};
+use crate::timers::Timer;
 use crate::view::{self, InView, View, ViewKey};
+use althing_model::MediaKind;
 use althing_model::profile::extension;
-use althing_rtp::{ExtensionRules, HeaderTemplate};
 use slab::Slab;
 use std::time::Instant;
 
@@ -144,27 +148,13 @@ impl Conference {
                 return;
             }
         }
-        let rules = ExtensionRules {
-            keep: KEPT,
-            transport_cc: self
-                .settings
-                .transport_cc
-                .then_some(extension::TRANSPORT_CC),
-        };
-        let mut header = HeaderTemplate::new(&original.packet, rules);
-        header.set_payload_type(original.payload.number);
-        incoming
-            .history
-            .push(number, header.bytes(), original.body, now);
-        let descriptor_at = facts
-            .ids
-            .frame
-            .and_then(|_| header.locate(extension::DEPENDENCY_DESCRIPTOR))
-            .map(|(at, _)| at);
-        // Whether the shared header carries somebody's rewritten descriptor.
-        let mut renumbered = false;
+        let has_descriptor = facts.ids.frame.is_some();
+        let mut headers = Headers::new(&original.packet, original.payload.number, has_descriptor);
+        let header = headers.plain().bytes();
+        incoming.history.push(number, header, original.body, now);
         let mut prefix = [0; PREFIX];
-        let size = (header.bytes().len() + original.body.len()) as u64;
+        // Those for whom too much waits already.
+        let mut overflowed = Vec::new();
         let top = incoming.reader.top_spatial;
         let generation = incoming.generation;
         for (index, view) in (0u8..).zip(&mut incoming.views) {
@@ -174,7 +164,6 @@ impl Conference {
             let Some(seen) = view.number(number, facts, top) else {
                 continue;
             };
-            header.set_marker(seen.marker);
             let numbers = Numbers {
                 number: seen.number,
                 timestamp: original.packet.timestamp(),
@@ -196,28 +185,57 @@ impl Conference {
                 else {
                     continue;
                 };
+                if endpoint.downlink.begin() {
+                    self.estimating.push(subscriber.endpoint);
+                    self.timers.arm(Timer::Estimation, now + ESTIMATION);
+                }
+                let form = headers.of(endpoint.downlink.numbers());
+                let header = &mut form.header;
+                header.set_marker(seen.marker);
                 header.set_ssrc(outlet.ssrc);
                 header.set_sequence(sequence);
                 header.set_timestamp(timestamp);
-                if header.has_transport_cc() {
-                    endpoint.transport_cc = endpoint.transport_cc.wrapping_add(1);
-                    header.set_transport_cc(endpoint.transport_cc);
-                }
                 let shift = outlet.shift();
-                if let Some(at) = descriptor_at
-                    && (renumbered || shift.renumbers_frames())
+                if let Some(at) = form.descriptor_at
+                    && (form.renumbered || shift.renumbers_frames())
                 {
-                    shift.write(seen.ids, at, &mut header);
-                    renumbered = true;
+                    shift.write(seen.ids, at, header);
+                    form.renumbered = true;
                 }
                 let replaced = shift.prefix(seen.ids, original.body, &mut prefix);
                 outlet.count(original.body.len());
+                let size = header.bytes().len() + original.body.len();
+                if !endpoint.downlink.pacer.admits(now, size) {
+                    if !std::mem::replace(&mut endpoint.downlink.listed, true) {
+                        self.paced.push(subscriber.endpoint);
+                        self.timers.arm(Timer::Pacing, now + TICK);
+                    }
+                    let held = Held {
+                        source: original.source,
+                        view: numbers.view,
+                        outlet: subscriber.outlet,
+                        kept: number,
+                        sequence,
+                        header,
+                        prefix: &prefix[..replaced],
+                        size,
+                    };
+                    if endpoint.hold(&held, now).is_err() {
+                        overflowed.push(*subscriber);
+                    }
+                    continue;
+                }
+                endpoint.leaves(MediaKind::Video, header, size, now);
                 endpoint.counters.rtp_sent += 1;
-                endpoint.counters.rtp_sent_bytes += size;
+                endpoint.counters.rtp_sent_bytes += size as u64;
                 self.counters.rtp_sent += 1;
                 let payload = [&prefix[..replaced], &original.body[replaced..]];
                 sink.rtp(endpoint.key, header.bytes(), payload);
             }
+        }
+        for subscriber in overflowed {
+            source.unsubscribe(subscriber.endpoint);
+            source.unsettle(subscriber);
         }
     }
 

@@ -146,6 +146,12 @@ impl HeaderTemplate {
         self.transport_cc_at.is_some()
     }
 
+    /// Where the place for a transport-cc number begins in [`bytes`](Self::bytes).
+    #[must_use]
+    pub const fn transport_cc_at(&self) -> Option<usize> {
+        self.transport_cc_at
+    }
+
     /// Sets the payload type; the marker stays.
     pub fn set_payload_type(&mut self, payload_type: u8) {
         if let Some(byte) = self.bytes.get_mut(1) {

@@ -146,7 +146,7 @@ impl Room {
 
     fn bandwidth(&mut self, key: EndpointKey, kbit: u64) {
         let index = key.index();
-        self.conference.endpoints[index].path_carries = Some(kbit * 1000);
+        self.conference.endpoints[index].downlink.assumed = Some(kbit * 1000);
         self.conference.bandwidth_changed(index);
         self.drain();
     }

