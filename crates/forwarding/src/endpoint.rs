@@ -92,6 +92,8 @@ pub(crate) struct Endpoint {
     pub(crate) news_read: u64,
     /// When it is to be looked at again.
     pub(crate) due: Option<Instant>,
+    /// Some source found no slot, since the client still shows it on one that others have.
+    pub(crate) awaits_map: bool,
     /// Some source found no slot, but may later.
     pub(crate) awaits_slot: bool,
 }
@@ -140,6 +142,7 @@ impl Endpoint {
             queued: false,
             news_read: 0,
             due: None,
+            awaits_map: false,
             awaits_slot: false,
         }
     }

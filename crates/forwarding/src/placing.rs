@@ -102,9 +102,8 @@ impl Conference {
                 }
             }
             let unwanted = |o: &Outlet| (o.touched != tick).then_some(o.touched);
-            // Twice: one that the client still shows somewhere may take that slot from another.
-            for (_, source) in order.iter().chain(&order) {
-                endpoint.place(*source, placing, Some(&unwanted));
+            for (_, source) in order {
+                endpoint.place(source, placing, Some(&unwanted));
             }
         });
         if let Some(at) = retry_at {
@@ -174,8 +173,8 @@ impl Conference {
         let Placing {
             evicted, retry_at, ..
         } = placing;
-        for source in &evicted {
-            self.sources[*source].unsubscribe(index);
+        for &source in &evicted {
+            self.sources[source].unsubscribe(index);
         }
         (retry_at, evicted)
     }

@@ -161,7 +161,11 @@ impl Endpoint {
             !o.known || placing.now.saturating_duration_since(o.known_since) >= SETTLED
         };
         if let Some((_, still)) = self.renamed.iter().find(|(shown, _)| shown == name) {
-            return Some(*still);
+            let outlet = &self.outlets[*still];
+            let may_have =
+                outlet.source.is_none() || may_evict.is_some_and(|may| may(outlet).is_some());
+            self.awaits_map |= !may_have;
+            return may_have.then_some(*still);
         }
         let mut count = 0;
         let mut free = None;

@@ -15,7 +15,15 @@ impl Conference {
         if endpoint.mode != SlotMode::Rewriting || endpoint.channel != Channel::Open {
             return;
         }
-        endpoint.renamed.clear();
+        // Of a slot that nobody is on any more nothing is said.
+        let outlets = &endpoint.outlets;
+        endpoint
+            .renamed
+            .retain(|(_, i)| outlets[*i].source.is_none());
+        if std::mem::take(&mut endpoint.awaits_map) {
+            self.mark_dirty(index, true, true);
+        }
+        let endpoint = &mut self.endpoints[index];
         let (mut video, mut audio) = (Vec::new(), Vec::new());
         for outlet in endpoint.outlets.iter_mut().filter(|o| o.changed) {
             let Some(source) = outlet.source else {
