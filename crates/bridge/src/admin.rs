@@ -1,19 +1,16 @@
 //! The operator's view; served on the admin listener only.
 
 use crate::channel::Service;
-use crate::counters::Count;
-use crate::metrics::{DROPS, totals};
+use crate::stats;
 use crate::worker::{Command, WorkerHandle, owner};
 use althing_model::ConferenceId;
-use althing_transport::DropReason;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -33,6 +30,10 @@ pub(crate) fn router(service: Arc<Service>, started: Instant, reachable: bool) -
         .route("/about/health", get(health))
         .route("/about/version", get(version))
         .route("/colibri/stats", get(stats))
+        .route("/stats", get(stats))
+        .route("/colibri/drain", get(drain))
+        .route("/colibri/drain/enable", post(enable_drain))
+        .route("/colibri/drain/disable", post(disable_drain))
         .route("/debug", get(conferences))
         .route("/debug/{conference}", get(conference))
         .with_state(Admin {
@@ -42,7 +43,8 @@ pub(crate) fn router(service: Arc<Service>, started: Instant, reachable: bool) -
         })
 }
 
-/// Healthy means: there is an address to offer, and every worker lives and answers.
+/// Healthy means: there is an address to offer, and every worker lives and answers. It stays so
+/// while the server drains: whoever restarts what is not healthy would end meetings that go on.
 async fn health(State(admin): State<Admin>) -> Response {
     if !admin.reachable {
         return unhealthy("no address to offer to clients");
@@ -52,7 +54,12 @@ async fn health(State(admin): State<Admin>) -> Response {
             return unhealthy("a media worker does not answer");
         }
     }
-    (StatusCode::OK, "OK").into_response()
+    let text = if admin.service.drain.is_on() {
+        "OK, draining"
+    } else {
+        "OK"
+    };
+    (StatusCode::OK, text).into_response()
 }
 
 fn unhealthy(reason: &'static str) -> Response {
@@ -67,48 +74,28 @@ async fn version() -> Json<Value> {
     }))
 }
 
-/// The names Jitsi's operators and their dashboards know (protocol 5 §19.2), as far as we can
-/// answer them truthfully, and our own drop reasons.
 async fn stats(State(admin): State<Admin>) -> Json<Value> {
-    let service = &admin.service;
-    let totals = totals(service);
-    let get = |count| totals.get(count);
-    let channels = &service.channels.counters;
-    let mut dropped = Map::new();
-    for (reason, count) in DROPS {
-        dropped.insert((*reason).to_owned(), get(*count).into());
-    }
-    for reason in DropReason::ALL {
-        dropped.insert(reason.as_str().to_owned(), totals.drops(*reason).into());
-    }
-    Json(json!({
-        "conferences": get(Count::Conferences),
-        "largest_conference": get(Count::LargestConference),
-        "endpoints": get(Count::Endpoints),
-        "participants": get(Count::Endpoints),
-        "local_endpoints": get(Count::Endpoints),
-        "local_active_endpoints": get(Count::Endpoints) - get(Count::EndpointsInactive),
-        "inactive_endpoints": get(Count::EndpointsInactive),
-        "endpoints_disconnected": get(Count::EndpointsDisconnected),
-        "endpoints_reconnected": get(Count::EndpointsReconnected),
-        "total_conferences_created": get(Count::ConferencesCreated),
-        "total_conferences_completed": get(Count::ConferencesEnded),
-        "total_participants": get(Count::EndpointsCreated),
-        "total_packets_received": get(Count::PacketsReceived),
-        "total_packets_sent": get(Count::PacketsSent),
-        "total_bytes_received": get(Count::BytesReceived),
-        "total_bytes_sent": get(Count::BytesSent),
-        "total_ice_failed": get(Count::TransportsFailedIce),
-        "dtls_failed_endpoints": get(Count::TransportsFailedDtls),
-        "total_colibri_web_socket_messages_received": channels.received.load(Ordering::Relaxed),
-        "total_colibri_web_socket_messages_sent": channels.sent.load(Ordering::Relaxed),
-        "colibri_web_sockets": channels.sockets.load(Ordering::Relaxed),
-        "packets_dropped": dropped,
-        "relay_id": service.node,
-        "threads": service.workers.iter().filter(|worker| worker.is_alive()).count(),
-        "uptime_seconds": admin.started.elapsed().as_secs(),
-        "version": env!("CARGO_PKG_VERSION"),
-    }))
+    Json(stats::stats(&admin.service, admin.started, admin.reachable))
+}
+
+/// As a Videobridge answers: `{"drain":true}`.
+async fn drain(State(admin): State<Admin>) -> Json<Value> {
+    Json(json!({ "drain": admin.service.drain.is_on() }))
+}
+
+async fn enable_drain(State(admin): State<Admin>) -> Json<Value> {
+    Json(json!({ "drain": admin.service.drain.ask(true) }))
+}
+
+/// A drain that the end of the program began cannot be taken back.
+async fn disable_drain(State(admin): State<Admin>) -> Response {
+    let on = admin.service.drain.ask(false);
+    let status = if on {
+        StatusCode::CONFLICT
+    } else {
+        StatusCode::OK
+    };
+    (status, Json(json!({ "drain": on }))).into_response()
 }
 
 async fn conferences(State(admin): State<Admin>) -> Json<Value> {

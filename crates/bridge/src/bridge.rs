@@ -3,8 +3,11 @@ use crate::admin;
 use crate::candidates::candidates;
 use crate::channel::{self, Channels, Service};
 use crate::control;
+use crate::drain::Drain;
+use crate::limits::Ceilings;
 use crate::metrics::BridgeCollector;
 use crate::net::bind_all;
+use crate::watch::{Shedding, watch};
 use crate::worker::{self, Command, Shared, WorkerHandle, WorkerParts};
 use althing_bus::Bus;
 use althing_transport::Certificate;
@@ -12,7 +15,7 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,10 +61,6 @@ impl Bridge {
     ///
     /// # Errors
     /// [`StartError`] when the port is taken or the system refuses something.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "settings are handed over for good, as in every shell"
-    )]
     pub fn start(
         settings: Settings,
         bus: Arc<dyn Bus>,
@@ -86,6 +85,7 @@ impl Bridge {
             .into_iter()
             .map(WorkerParts::new)
             .collect::<Result<Vec<_>, _>>()?;
+        let sockets = parts.iter().map(WorkerParts::inodes).collect();
         let workers: Vec<WorkerHandle> = parts.iter().map(|part| part.handle.clone()).collect();
         let channels = Arc::new(Channels::default());
         let shared = Arc::new(Shared {
@@ -95,12 +95,17 @@ impl Bridge {
             bus: bus.clone(),
             channels: channels.clone(),
             peers: parts.iter().map(|part| part.peer.clone()).collect(),
+            limits: settings.limits,
+            ceilings: Ceilings::new(&settings.limits),
         });
         let service = Arc::new(Service {
             node: settings.node,
             channels,
             workers,
             tasks: TaskTracker::new(),
+            messages_per_second: settings.limits.messages_per_second,
+            drain: Drain::default(),
+            figures: Mutex::default(),
         });
         let mut bridge = Self {
             candidates: candidates.iter().map(|c| c.address).collect(),
@@ -121,6 +126,15 @@ impl Bridge {
             service.clone(),
             bridge.stop.clone(),
         ));
+        let shedding = if settings.shed_load {
+            Shedding::On
+        } else {
+            Shedding::Off
+        };
+        let stop = bridge.stop.clone();
+        service
+            .tasks
+            .spawn(watch(service.clone(), bus, sockets, shedding, stop));
         BridgeCollector::register(&service, registry);
         tracing::info!(
             workers = bridge.threads.len(),
@@ -137,13 +151,19 @@ impl Bridge {
         self.candidates.clone()
     }
 
+    /// Whether new meetings should go elsewhere: the switch that `/colibri/drain/…` turns too.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        self.service.drain.clone()
+    }
+
     /// The public routes: `/colibri-ws/…`.
     pub fn router(&self) -> Router {
         channel::router(self.service.clone())
     }
 
-    /// The operator's routes: `/about/health`, `/about/version`, `/colibri/stats`, `/debug` and
-    /// `/debug/{conference}`.
+    /// The operator's routes: `/about/health`, `/about/version`, `/colibri/stats` and `/stats`,
+    /// `/colibri/drain`, `/colibri/drain/enable` and `/disable`, `/debug` and `/debug/{conference}`.
     pub fn admin_router(&self) -> Router {
         admin::router(
             self.service.clone(),

@@ -23,14 +23,21 @@ mod candidates;
 mod channel;
 mod control;
 mod counters;
+mod drain;
 mod entropy;
+mod limits;
 mod metrics;
 mod net;
 mod settings;
+mod stats;
+mod stress;
+mod watch;
 mod worker;
 
 #[doc(hidden)]
 pub mod bench;
 
 pub use bridge::{Bridge, StartError};
+pub use drain::Drain;
+pub use limits::EndpointLimits;
 pub use settings::{Advertise, AdvertiseError, MAX_WORKERS, Settings};

@@ -1,17 +1,19 @@
 //! The bridge's metrics, read from what workers and sockets count when the page is asked for.
 
 use crate::channel::Service;
-use crate::counters::{Count, Counters};
+use crate::counters::{Count, Counters, DELAY_STEPS};
+use crate::worker::SIZE_STEPS;
 use althing_transport::DropReason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// Writes the bridge's metrics. Holds the bridge weakly: the page may outlive it.
 #[derive(Debug)]
@@ -108,6 +110,46 @@ const COUNTERS: &[Plain] = &[
         "Endpoints whose ICE and DTLS came up",
         Count::TransportsConnected,
     ),
+    (
+        "endpoints_without_channel",
+        "Endpoints that had no bridge channel half a minute after they connected",
+        Count::EndpointsWithoutChannel,
+    ),
+    (
+        "endpoints_worn_out",
+        "Endpoints to be made anew because their keys have sealed enough sources",
+        Count::EndpointsWornOut,
+    ),
+    (
+        "endpoints_refused",
+        "Newcomers refused while there was too much to do",
+        Count::EndpointsRefused,
+    ),
+    (
+        "dominant_speaker_changes",
+        "Times somebody else became the dominant speaker",
+        Count::DominantSpeakerChanges,
+    ),
+    (
+        "sources_refused",
+        "Sources not taken: foreign name, SSRC in use, or too many",
+        Count::SourcesRefused,
+    ),
+    (
+        "rtp_packets_hidden",
+        "RTP packets of padding or silence that nobody needs",
+        Count::MediaHidden,
+    ),
+    (
+        "rtp_packets_unranked",
+        "RTP packets of audio that was not among the loudest",
+        Count::MediaUnranked,
+    ),
+    (
+        "preemptive_keyframe_requests",
+        "Keyframes asked for because somebody began to speak",
+        Count::PreemptiveKeyframes,
+    ),
     ("panics", "Bugs that ended a conference", Count::Panics),
     (
         "keyframe_requests_sent",
@@ -166,6 +208,16 @@ pub(crate) const DROPS: &[(&str, Count)] = &[
     ("unroutable", Count::DroppedUnroutable),
     ("no_path", Count::DroppedNoPath),
     ("not_sealed", Count::DroppedUnsealed),
+    ("over_bitrate", Count::DroppedOverBitrate),
+    ("over_packet_rate", Count::DroppedOverPackets),
+    ("over_rtcp_rate", Count::DroppedOverRtcp),
+    ("over_check_rate", Count::DroppedOverChecks),
+    ("media_malformed", Count::MediaMalformed),
+    ("unknown_payload_type", Count::MediaUnknownPayloadType),
+    ("unknown_ssrc", Count::MediaUnknownSsrc),
+    ("forbidden", Count::MediaForbidden),
+    ("duplicate", Count::MediaDuplicate),
+    ("other_encoding", Count::MediaOtherEncoding),
 ];
 
 impl BridgeCollector {
@@ -228,8 +280,91 @@ impl Collector for BridgeCollector {
             "part",
             rows(FAILURES),
         )?;
-        self.encode_channels(&mut encoder, &service)
+        encode_work(&mut encoder, &service, &totals)?;
+        self.encode_channels(&mut encoder, &service, &totals)
     }
+}
+
+/// How much there is to do, how long it takes, and what is left off.
+fn encode_work(
+    encoder: &mut DescriptorEncoder<'_>,
+    service: &Service,
+    totals: &Counters,
+) -> Result<(), fmt::Error> {
+    let figures = service.figures();
+    decimal(
+        encoder,
+        "stress",
+        "Load of the busiest media thread, 1 is the limit of what is done well",
+        figures.stress(),
+    )?;
+    let help = "Load of each media thread, 1 is the limit of what is done well";
+    let mut family = encoder.encode_descriptor("worker_stress", help, None, MetricType::Gauge)?;
+    for (index, worker) in figures.workers.iter().enumerate() {
+        let labels = [("worker", index.to_string())];
+        ConstGauge::new(worker.stress).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "Steps taken to leave things off, by media thread: 0 nothing, 1 probing, 2 to 5 \
+                pictures, 6 and 7 their height, 8 newcomers";
+    let mut family = encoder.encode_descriptor("worker_shedding", help, None, MetricType::Gauge)?;
+    for (index, worker) in figures.workers.iter().enumerate() {
+        let labels = [("worker", index.to_string())];
+        let step = i64::try_from(worker.step).unwrap_or(i64::MAX);
+        ConstGauge::new(step).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "Time each media thread has worked";
+    let unit = Some(&Unit::Seconds);
+    let mut family = encoder.encode_descriptor("worker_busy", help, unit, MetricType::Counter)?;
+    for (index, worker) in service.workers.iter().enumerate() {
+        let labels = [("worker", index.to_string())];
+        let busy = worker.counters.read().get(Count::BusyMicroseconds);
+        ConstCounter::new(busy as f64 / 1e6).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "Newcomers are refused because no media thread has room for them";
+    gauge(encoder, "overloaded", help, figures.is_overloaded().into())?;
+    let help = "New meetings should go elsewhere";
+    gauge(encoder, "drain", help, service.drain.is_on().into())?;
+    counter(
+        encoder,
+        "receive_buffer_drops",
+        "Datagrams that did not fit into a socket's buffer",
+        figures.lost(),
+    )?;
+    let help = "Length of the conferences that have ended";
+    let ended = totals.get(Count::ConferenceMicroseconds) as f64 / 1e6;
+    ConstCounter::new(ended).encode(encoder.encode_descriptor(
+        "conference",
+        help,
+        Some(&Unit::Seconds),
+        MetricType::Counter,
+    )?)?;
+    if let Some(rtt) = figures.survey.average_rtt() {
+        let help = "Average round trip time of the endpoints";
+        ConstGauge::new(rtt.as_secs_f64()).encode(encoder.encode_descriptor(
+            "rtt",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?)?;
+    }
+    let steps = DELAY_STEPS.iter().map(Duration::as_secs_f64);
+    histogram(
+        encoder,
+        "forwarding_delay",
+        "From a datagram's arrival at this machine to the end of the turn in which what it caused \
+         was given to the system",
+        Some(&Unit::Seconds),
+        totals.get(Count::DelayMicroseconds) as f64 / 1e6,
+        (steps, totals.delays()),
+    )?;
+    histogram(
+        encoder,
+        "conference_endpoints",
+        "Conferences now, by how many endpoints they have",
+        None,
+        figures.survey.endpoints as f64,
+        (SIZE_STEPS.iter().map(|n| *n as f64), &figures.survey.sizes),
+    )
 }
 
 impl BridgeCollector {
@@ -237,6 +372,7 @@ impl BridgeCollector {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         service: &Service,
+        totals: &Counters,
     ) -> Result<(), fmt::Error> {
         let counters = &service.channels.counters;
         let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
@@ -275,6 +411,7 @@ impl BridgeCollector {
         let dropped = [
             ("malformed", read(&counters.malformed)),
             ("overflow", read(&counters.overflowed)),
+            ("refused", totals.get(Count::ChannelMessagesRefused)),
         ];
         let help = "Bridge channel messages dropped, by reason";
         family(encoder, "channel_messages_dropped", help, "reason", dropped)?;
@@ -305,6 +442,32 @@ fn gauge(
 ) -> Result<(), fmt::Error> {
     let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
     metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn decimal(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: f64,
+) -> Result<(), fmt::Error> {
+    let metric = ConstGauge::new(value);
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+/// `counts` has one more entry than there are steps, for what is beyond them.
+fn histogram(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    sum: f64,
+    (steps, counts): (impl Iterator<Item = f64>, &[u64]),
+) -> Result<(), fmt::Error> {
+    let ends = steps.chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = ends.zip(counts.iter().copied()).collect();
+    encoder
+        .encode_descriptor(name, help, unit, MetricType::Histogram)?
+        .encode_histogram::<[(&str, &str); 0]>(sum, counts.iter().sum(), &buckets, None)
 }
 
 fn family(

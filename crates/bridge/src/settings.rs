@@ -1,3 +1,4 @@
+use crate::limits::EndpointLimits;
 use althing_model::NodeId;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -20,18 +21,24 @@ pub struct Settings {
     pub advertise: Vec<Advertise>,
     /// Media threads; zero means one per core, up to [`MAX_WORKERS`].
     pub workers: usize,
+    /// What one endpoint may send.
+    pub limits: EndpointLimits,
+    /// Whether media threads with too much to do leave things off, and newcomers last.
+    pub shed_load: bool,
 }
 
 impl Settings {
     /// The default settings of a node.
     #[must_use]
-    pub const fn new(node: NodeId) -> Self {
+    pub fn new(node: NodeId) -> Self {
         Self {
             node,
             port: 10_000,
             bind: Vec::new(),
             advertise: Vec::new(),
             workers: 0,
+            limits: EndpointLimits::default(),
+            shed_load: true,
         }
     }
 

@@ -22,13 +22,17 @@ mod handover;
 mod run;
 mod sink;
 mod state;
+mod survey;
 mod timers;
 
 pub(crate) use run::{WorkerParts, start};
 pub(crate) use state::{Shared, State};
+pub(crate) use survey::{SIZE_STEPS, Survey};
 
 use crate::channel::Ticket;
 use crate::counters::SharedCounters;
+use crate::stress::Measures;
+use crate::watch::Pulse;
 use althing_colibri::ClientMessage;
 use althing_control::{BridgeReply, BridgeRequest};
 use althing_model::ConferenceId;
@@ -36,8 +40,8 @@ use althing_transport::Path;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use serde_json::Value;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// Commands waiting for a worker. A join needs a handful; a thousand waiting mean that the worker
@@ -77,6 +81,10 @@ pub(crate) enum Command {
         conference: Option<ConferenceId>,
         reply: oneshot::Sender<Value>,
     },
+    /// Leave off what these say.
+    Shed(Measures),
+    /// Look at everybody, and leave what was seen with the [`WorkerHandle`].
+    Survey,
     /// End everything.
     Stop,
     /// For tests: fail as a bug would, while working for this conference.
@@ -128,6 +136,8 @@ pub(crate) struct WorkerHandle {
     commands: Sender<Command>,
     waker: Arc<mio::Waker>,
     pub(crate) counters: Arc<SharedCounters>,
+    pub(crate) pulse: Arc<Pulse>,
+    surveyed: Arc<Mutex<Survey>>,
     alive: Arc<AtomicBool>,
 }
 
@@ -161,6 +171,12 @@ impl WorkerHandle {
 
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Acquire)
+    }
+
+    /// What the worker saw when it was last asked to look at everybody.
+    pub(crate) fn survey(&self) -> Survey {
+        let surveyed = self.surveyed.lock();
+        surveyed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn wake(&self) {

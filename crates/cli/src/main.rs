@@ -12,6 +12,7 @@ mod api;
 mod arguments;
 mod auth;
 mod check;
+mod drain;
 mod entropy;
 mod init;
 mod load;

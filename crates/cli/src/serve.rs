@@ -4,11 +4,12 @@ use crate::announce::{self, Facts};
 use crate::api::{self, Kept, Planned};
 use crate::arguments::load;
 use crate::auth::{self, Doorkeeper};
+use crate::drain::Wait;
 use crate::entropy::OsEntropy;
 use crate::machine;
 use crate::rooms;
 use althing_api::Api;
-use althing_bridge::Bridge;
+use althing_bridge::{Bridge, EndpointLimits};
 use althing_bus::{Bus, InProcess};
 use althing_config::{Hosts, Log, LogFormat, Settings};
 use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
@@ -120,6 +121,7 @@ struct Server {
     signalling: Signalling,
     bridge: Bridge,
     api: Api,
+    wait: Arc<Wait>,
 }
 
 async fn run(settings: Settings, data: Arc<DataDir>) -> Result<()> {
@@ -141,7 +143,10 @@ async fn run(settings: Settings, data: Arc<DataDir>) -> Result<()> {
 
     let asked = signals.next().await;
     if asked == Asked::Terminate && !settings.drain_timeout.is_zero() {
-        drain(&server.http, settings.drain_timeout, &mut signals).await;
+        tokio::select! {
+            () = server.wait.meetings_over(settings.drain_timeout) => {}
+            _ = signals.next() => tracing::warn!("drain ended by a second signal"),
+        }
     }
     tracing::info!("stopping");
     tokio::select! {
@@ -150,16 +155,6 @@ async fn run(settings: Settings, data: Arc<DataDir>) -> Result<()> {
         _ = signals.next() => anyhow::bail!("ended at once by a second signal"),
     }
     Ok(())
-}
-
-/// Lets meetings go on until the last client has left, the time is over, or a second signal comes.
-async fn drain(http: &Http, time: Duration, signals: &mut Signals) {
-    tracing::info!(timeout_seconds = time.as_secs(), "draining");
-    tokio::select! {
-        () = http.no_websockets() => tracing::info!("drained"),
-        () = tokio::time::sleep(time) => tracing::info!("drain timeout is over"),
-        _ = signals.next() => tracing::info!("drain ended by a second signal"),
-    }
 }
 
 fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result<Server> {
@@ -185,6 +180,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
     let mut door = signalling_settings(settings, node)?;
     door.plans = Arc::new(Planned(api.plans()));
     let signalling = Signalling::start(door, Arc::clone(&bus), &mut registry)?;
+    let wait = Arc::new(Wait::new(bridge.drain(), signalling.clone()));
     let metrics = Metrics::register(&mut registry);
     let http = Http::start(
         althing_http::Settings {
@@ -201,6 +197,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
             },
             metrics,
             registry: Arc::new(registry),
+            health: Arc::<Wait>::clone(&wait),
             limits: Limits::default(),
         },
         signalling
@@ -214,6 +211,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
         signalling,
         bridge,
         api,
+        wait,
     })
 }
 
@@ -233,7 +231,7 @@ fn name_the_key(error: althing_bridge::StartError) -> anyhow::Error {
 }
 
 fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Settings {
-    let media = &settings.media;
+    let (media, endpoint) = (&settings.media, &settings.endpoint);
     althing_bridge::Settings {
         port: media.port,
         bind: media.bind.clone(),
@@ -246,6 +244,16 @@ fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Setting
             })
             .collect(),
         workers: media.workers,
+        limits: EndpointLimits {
+            bits_per_second: endpoint.bit_rate,
+            packets_per_second: endpoint.packets,
+            rtcp_per_second: endpoint.rtcp_packets,
+            sources: endpoint.sources,
+            ssrcs: endpoint.ssrcs,
+            keyframe_requests_per_second: endpoint.keyframe_requests,
+            messages_per_second: endpoint.messages,
+        },
+        shed_load: media.shed_load,
         ..althing_bridge::Settings::new(node)
     }
 }
@@ -261,6 +269,8 @@ fn signalling_settings(settings: &Settings, node: NodeId) -> Result<althing_sign
         name_required: settings.rooms.lobby_names,
         presets: rooms::rules(&settings.presets)?,
         hosts_only: settings.auth.hosts == Hosts::Authenticated,
+        max_ssrcs: settings.endpoint.ssrcs,
+        max_ssrc_groups: settings.endpoint.ssrcs,
         resume_time: limits.resume_time,
         max_hibernating: limits.waiting,
         hibernating_per_address: limits.address_waiting,
@@ -299,6 +309,7 @@ async fn stop(server: Server) {
         signalling,
         bridge,
         api,
+        ..
     } = server;
     tokio::join!(http.shutdown(), async {
         signalling.shutdown().await;
@@ -319,6 +330,14 @@ mod tests {
             version: crate::VERSION.to_owned(),
             ..althing_signalling::Settings::new(node, settings.domain)
         };
+        assert_eq!(format!("{configured:?}"), format!("{by_itself:?}"));
+    }
+
+    #[test]
+    fn what_is_not_configured_is_as_the_bridge_has_it_by_itself() {
+        let node = NodeId::new("n1").unwrap();
+        let configured = bridge_settings(&Settings::default(), node.clone());
+        let by_itself = althing_bridge::Settings::new(node);
         assert_eq!(format!("{configured:?}"), format!("{by_itself:?}"));
     }
 }

@@ -134,8 +134,9 @@ pub const KEYS: &[Key] = &[
         name: "drain_timeout",
         value_name: "TIME",
         default: "\"0s\"",
-        doc: "After SIGTERM, how long to wait for people to leave before ending all the same. \
-              A second signal ends the wait; so does Ctrl-C.",
+        doc: "After SIGTERM, how long to wait for meetings to end before ending all the same; new \
+              meetings are refused meanwhile. A second signal ends the wait; so does Ctrl-C. At 0s \
+              SIGTERM ends meetings at once, and people come back by themselves when Althing does.",
         set: |s, v| value::duration(v.text()?).map(|time| s.drain_timeout = time),
     },
     Key {
@@ -230,6 +231,16 @@ pub const KEYS: &[Key] = &[
         default: "0",
         doc: "Threads that forward media, 8 at most. 0 is one for each processor.",
         set: |s, v| v.number(8).map(|n| s.media.workers = n as usize),
+    },
+    Key {
+        section: Some("media"),
+        name: "shed_load",
+        value_name: "BOOL",
+        default: "true",
+        doc: "Whether a thread that forwards media and has too much to do sends people fewer and \
+              smaller pictures, and refuses newcomers last; sound is never touched. Off, everybody \
+              loses something of everything.",
+        set: |s, v| v.flag().map(|shed| s.media.shed_load = shed),
     },
     Key {
         section: Some("log"),
@@ -377,6 +388,67 @@ pub const KEYS: &[Key] = &[
         doc: "How many bytes one address may send: per second in the long run, and at once. One that \
               sends more is read more slowly.",
         set: |s, v| value::rate(v).map(|rate| s.limits.address_bytes = rate),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "bit_rate",
+        value_name: "RATE",
+        default: "\"50M\"",
+        doc: "How much media one client may send in the long run, in bits per second; of this and \
+              the next two, two seconds' worth may come at once. What is beyond is dropped. A \
+              shared 4K screen beside a camera is about 25M.",
+        set: |s, v| value::bit_rate(v.text()?).map(|rate| s.endpoint.bit_rate = rate),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "packets",
+        value_name: "NUMBER",
+        default: "10000",
+        doc: "How many packets of media one client may send per second in the long run.",
+        set: |s, v| rate(v, 1_000_000).map(|n| s.endpoint.packets = n),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "rtcp_packets",
+        value_name: "NUMBER",
+        default: "1000",
+        doc: "How many reports and requests (RTCP) one client may send per second in the long run.",
+        set: |s, v| rate(v, 1_000_000).map(|n| s.endpoint.rtcp_packets = n),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "sources",
+        value_name: "NUMBER",
+        default: "20",
+        doc: "How many microphones, cameras and screens one client may send at once.",
+        set: |s, v| positive(v, 1_000).map(|n| s.endpoint.sources = n),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "ssrcs",
+        value_name: "NUMBER",
+        default: "20",
+        doc: "How many SSRCs, and how many groups of them, one client may have. A camera in three \
+              resolutions has six.",
+        set: |s, v| positive(v, 1_000).map(|n| s.endpoint.ssrcs = n),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "keyframe_requests",
+        value_name: "NUMBER",
+        default: "25",
+        doc: "How many pictures one client may ask others to send anew (keyframes) per second in \
+              the long run.",
+        set: |s, v| rate(v, 100_000).map(|n| s.endpoint.keyframe_requests = n),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "messages",
+        value_name: "NUMBER",
+        default: "100",
+        doc: "How many messages one client may send on its bridge channel per second in the long \
+              run; a message counts once for each KiB of it.",
+        set: |s, v| rate(v, 100_000).map(|n| s.endpoint.messages = n),
     },
     Key {
         section: Some("auth"),
@@ -551,6 +623,13 @@ pub const KEYS: &[Key] = &[
         set: |s, v| v.flag().map(|attendance| s.audit.attendance = attendance),
     },
 ];
+
+fn rate(value: &Given, max: u32) -> Result<u32, Refusal> {
+    match value.number(max)? {
+        0 => Err("must be 1 at least".to_owned()),
+        number => Ok(number),
+    }
+}
 
 pub(crate) fn hosts(value: &Given) -> Result<Hosts, Refusal> {
     match value.text()? {

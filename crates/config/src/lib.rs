@@ -29,8 +29,8 @@ pub use example::example;
 pub use keys::{KEYS, Key, nearest};
 pub use load::{ConfigError, Problem, Sources, Where, load};
 pub use settings::{
-    Advertise, Api, ApiKey, Audit, Auth, AuthKey, AuthKeySource, Hosts, Http, Limits, Log,
-    LogFormat, Media, Moderators, PasswordSource, Rate, RoomPreset, Rooms, SecretSource, Settings,
-    TokenRules, Webhook,
+    Advertise, Api, ApiKey, Audit, Auth, AuthKey, AuthKeySource, Endpoint, Hosts, Http, Limits,
+    Log, LogFormat, Media, Moderators, PasswordSource, Rate, RoomPreset, Rooms, SecretSource,
+    Settings, TokenRules, Webhook,
 };
 pub use value::duration;

@@ -23,6 +23,8 @@ pub struct Settings {
     pub rooms: Rooms,
     /// Limits of connections.
     pub limits: Limits,
+    /// What one client's media may cost.
+    pub endpoint: Endpoint,
     /// Who may come in, and as what.
     pub auth: Auth,
     /// What rooms begin with; the first whose pattern fits holds.
@@ -109,6 +111,8 @@ pub struct Media {
     pub advertise: Vec<Advertise>,
     /// Media threads; 0 is one for each processor.
     pub workers: usize,
+    /// Whether too much load takes pictures first, and keeps newcomers out.
+    pub shed_load: bool,
 }
 
 /// An address to tell clients, because a router in front of this machine passes it on.
@@ -173,6 +177,25 @@ pub struct Limits {
     pub address_stanzas: Rate,
     /// Bytes sent.
     pub address_bytes: Rate,
+}
+
+/// What one client's media may cost, in the long run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Bits a second that it sends.
+    pub bit_rate: u64,
+    /// Packets a second that it sends.
+    pub packets: u32,
+    /// RTCP packets a second that it sends.
+    pub rtcp_packets: u32,
+    /// Microphones, cameras and screens.
+    pub sources: usize,
+    /// SSRCs; and groups of them.
+    pub ssrcs: usize,
+    /// Keyframes it asks others for, a second.
+    pub keyframe_requests: u32,
+    /// Bridge channel messages a second.
+    pub messages: u32,
 }
 
 /// How much of something is let through.
@@ -368,6 +391,7 @@ impl Default for Settings {
                 bind: Vec::new(),
                 advertise: Vec::new(),
                 workers: 0,
+                shed_load: true,
             },
             log: Log {
                 level: "info".to_owned(),
@@ -393,6 +417,15 @@ impl Default for Settings {
                 address_rooms: Rate::new(20, 1_000),
                 address_stanzas: Rate::new(10_000, 100_000),
                 address_bytes: Rate::new(20 << 20, 200 << 20),
+            },
+            endpoint: Endpoint {
+                bit_rate: 50_000_000,
+                packets: 10_000,
+                rtcp_packets: 1_000,
+                sources: 20,
+                ssrcs: 20,
+                keyframe_requests: 25,
+                messages: 100,
             },
             auth: Auth {
                 // Without a key there is nobody but guests.

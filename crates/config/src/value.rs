@@ -164,6 +164,35 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Bits per second: `800k`, `50M`, `2G`, or all digits.
+pub(crate) fn bit_rate(text: &str) -> Result<u64, Refusal> {
+    let wrong = || {
+        expected(
+            "bits per second such as \"800k\" or \"50M\"",
+            &format!("{text:?}"),
+        )
+    };
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let bits = match unit.trim() {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let rate = number.checked_mul(bits).ok_or_else(wrong)?;
+    // Less than one voice, or more than any line.
+    if !(64_000..=100_000_000_000).contains(&rate) {
+        return Err("must be 64k at least, and 100G at most".to_owned());
+    }
+    Ok(rate)
+}
+
 /// `8000` and `:8000` (every interface), `127.0.0.1:8000`, `[::1]:8000`.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, Refusal> {
     let port_only = text.strip_prefix(':').unwrap_or(text);
@@ -301,6 +330,30 @@ mod tests {
         ] {
             let refusal = rate(&wrong).unwrap_err();
             assert!(refusal.contains("such as [50, 2000]"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn bit_rates_have_the_units_of_providers() {
+        for (text, bits) in [
+            ("50M", 50_000_000),
+            ("800 k", 800_000),
+            ("64000", 64_000),
+            ("2G", 2_000_000_000),
+        ] {
+            assert_eq!(bit_rate(text), Ok(bits));
+        }
+        for text in [
+            "",
+            "M",
+            "50Mbit",
+            "-1M",
+            "63k",
+            "0",
+            "101G",
+            "99999999999999999999G",
+        ] {
+            assert!(bit_rate(text).is_err(), "{text}");
         }
     }
 

@@ -190,6 +190,8 @@ pub enum RefusalCode {
     Invalid,
     /// Limits reached or shutting down.
     Unavailable,
+    /// So much to do that newcomers would cost everybody else. Others go on; try again later.
+    Overloaded,
 }
 
 /// What a bridge tells the focus unasked.
@@ -217,4 +219,27 @@ pub enum EndpointState {
     Failed,
     /// The bridge removed it: no sign of life for its time-out.
     Expired,
+    /// Its keys have sealed almost as many sources as they may in their life: it wants to be made
+    /// anew, and goes on until then.
+    WornOut,
+}
+
+/// What a bridge says about itself on [`BRIDGES`](crate::BRIDGES): every five seconds, and at once
+/// when it begins or ceases to refuse somebody. Who has heard nothing for some of these times takes
+/// the bridge for gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BridgeStatus {
+    /// Which bridge.
+    pub node: NodeId,
+    /// How much there is to do, as a part of what can be done well: 1 is the limit, and more is too
+    /// much. That of its busiest media thread.
+    pub stress: f64,
+    /// New meetings should go elsewhere; those that are here go on.
+    pub drain: bool,
+    /// Newcomers are refused, because no media thread can take any.
+    pub overloaded: bool,
+    /// Conferences now.
+    pub conferences: u64,
+    /// Endpoints now.
+    pub endpoints: u64,
 }

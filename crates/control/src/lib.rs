@@ -3,6 +3,7 @@
 //! ```text
 //!   focus ── BridgeRequest ──► bridge      subject bridge.<node>, answered by a BridgeReply
 //!   focus ◄── BridgeEvent  ─── bridge      subject given in Allocate::events_to
+//!   rooms ◄── BridgeStatus ─── bridge      subject bridges.status
 //!   rooms ─── RoomNotice ────► api         subject rooms.notices
 //!   rooms ◄── RoomRequest ──── api         subject rooms.<node>, answered by a RoomReply
 //! ```
@@ -15,9 +16,9 @@ mod bridge;
 pub mod rooms;
 
 pub use bridge::{
-    Allocate, Allocated, BridgeEvent, BridgeReply, BridgeRequest, Candidate, CandidateType,
-    ChannelAddress, EndpointState, Fingerprint, LocalTransport, RefusalCode, RemoteTransport,
-    SlotMode, Update,
+    Allocate, Allocated, BridgeEvent, BridgeReply, BridgeRequest, BridgeStatus, Candidate,
+    CandidateType, ChannelAddress, EndpointState, Fingerprint, LocalTransport, RefusalCode,
+    RemoteTransport, SlotMode, Update,
 };
 
 use serde::de::DeserializeOwned;
@@ -74,6 +75,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     }
     Ok(serde_json::from_slice::<Envelope<T>>(bytes)?.body)
 }
+
+/// The subject on which every bridge says how it is.
+pub const BRIDGES: &str = "bridges.status";
 
 /// The subject a bridge listens on.
 #[must_use]

@@ -217,9 +217,8 @@ impl Focus {
                 self.bridge_answer(at, request_id, result, entropy);
             }
             Input::Mute { by, id, medium } => self.order_mute(Actor::Server(by), &id, medium),
-            // Endpoints that failed or expired are asked for anew by their clients (protocol 2
-            // §20); one that is gone is also noticed by the next update.
-            Input::BridgeEvent(_) | Input::Timer => {}
+            Input::BridgeEvent(event) => self.bridge_event(&event),
+            Input::Timer => {}
         }
         self.timers(at);
         self.flush(at);

@@ -4,8 +4,8 @@ use crate::error::{BridgeFailure, Refusal};
 use crate::focus::{Focus, MIN_MEMBERS};
 use crate::member::{At, Busy, Jingling, Negotiation, effective};
 use althing_control::{
-    Allocate, Allocated, BridgeReply, BridgeRequest, Candidate, CandidateType, RefusalCode,
-    SlotMode,
+    Allocate, Allocated, BridgeEvent, BridgeReply, BridgeRequest, Candidate, CandidateType,
+    EndpointState, RefusalCode, SlotMode,
 };
 use althing_model::{EndpointId, Entropy, SourceDescription};
 use althing_room::StartMuted;
@@ -101,6 +101,12 @@ impl Focus {
         match busy {
             Busy::Allocate => match result {
                 Ok(BridgeReply::Allocated(allocated)) => self.allocated(&id, &allocated, entropy),
+                Ok(BridgeReply::Refused {
+                    code: RefusalCode::Overloaded,
+                    ..
+                }) => {
+                    self.try_later(at, &id);
+                }
                 Ok(BridgeReply::Done | BridgeReply::Refused { .. }) | Err(_) => {
                     self.not_allocated(at, &id);
                 }
@@ -126,22 +132,44 @@ impl Focus {
         self.work_off(at, &id);
     }
 
+    /// What bridges say unasked. Endpoints that failed or expired are asked for anew by their
+    /// clients (protocol 2 §20); one that is gone is also noticed by the next update.
+    pub(crate) fn bridge_event(&mut self, event: &BridgeEvent) {
+        let BridgeEvent::EndpointState {
+            endpoint, state, ..
+        } = event;
+        let negotiated = self
+            .members
+            .get(endpoint)
+            .is_some_and(|m| m.allocated && m.jingling().is_some());
+        if *state == EndpointState::WornOut && negotiated {
+            self.reinvite(endpoint);
+        }
+    }
+
+    /// There is no bridge for this member. Everybody is told in the end, since without one there is
+    /// no meeting.
     fn not_allocated(&mut self, at: At, id: &EndpointId) {
-        let Some(member) = self.members.get_mut(id) else {
-            return;
-        };
+        let attempt = self.try_later(at, id);
+        if attempt.is_some_and(|a| a >= PATIENCE) && !self.bridge_missing {
+            self.bridge_missing = true;
+            self.announce();
+        }
+    }
+
+    /// The next attempt comes after a pause; says which attempt this was. A bridge that has too
+    /// much to do serves those who are there, and nobody is told of anything.
+    fn try_later(&mut self, at: At, id: &EndpointId) -> Option<u32> {
+        let member = self.members.get_mut(id)?;
         let Negotiation::Allocating { attempt } = member.negotiation else {
-            return;
+            return None;
         };
         let pause = (1_000 << attempt.saturating_sub(1).min(5)).min(MAX_PAUSE);
         member.negotiation = Negotiation::Waiting {
             attempt,
             until: at + pause,
         };
-        if attempt >= PATIENCE && !self.bridge_missing {
-            self.bridge_missing = true;
-            self.announce();
-        }
+        Some(attempt)
     }
 
     fn allocated(&mut self, id: &EndpointId, allocated: &Allocated, entropy: &mut dyn Entropy) {

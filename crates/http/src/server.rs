@@ -188,6 +188,7 @@ impl Http {
             assets: assets::EMBEDDED,
             registry: settings.registry,
             stopping: stop.clone(),
+            health: settings.health,
             body_limit: settings.limits.body_bytes,
         });
         let public = site.public(public);

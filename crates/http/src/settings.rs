@@ -29,8 +29,34 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
+    /// What `/health` says.
+    pub health: Arc<dyn Health>,
     /// Against clients that are slow or greedy.
     pub limits: Limits,
+}
+
+/// Knows whether people should be sent here.
+pub trait Health: Debug + Send + Sync + 'static {
+    /// What goes on here still, while new meetings should go elsewhere.
+    fn draining(&self) -> Option<Draining>;
+}
+
+/// Always well.
+impl Health for () {
+    fn draining(&self) -> Option<Draining> {
+        None
+    }
+}
+
+/// What is waited for before the server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draining {
+    /// Rooms that are open.
+    pub rooms: u64,
+    /// People in them.
+    pub occupants: u64,
+    /// When it ends all the same; `None` is never.
+    pub time_left: Option<Duration>,
 }
 
 /// Keeps one file for us: a certificate with its key.

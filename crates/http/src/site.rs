@@ -4,6 +4,7 @@ use crate::assets::{self, Asset, INDEX};
 use crate::client_config::ClientConfig;
 use crate::headers;
 use crate::place::{self, Place};
+use crate::settings::Health;
 use althing_model::{ClientInfo, Origin};
 use althing_telemetry::Registry;
 use axum::Extension;
@@ -14,6 +15,7 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Method, Response, StatusCode};
 use axum::response::{Html, IntoResponse as _};
 use axum::routing::get;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,7 @@ pub(crate) struct Site {
     pub registry: Arc<Registry>,
     /// Cancelled when the server begins to stop.
     pub stopping: CancellationToken,
+    pub health: Arc<dyn Health>,
     pub body_limit: usize,
 }
 
@@ -48,7 +51,7 @@ impl Site {
     /// The pages of the admin listener.
     pub(crate) fn admin(self: &Arc<Self>, inner: Router) -> Router {
         Router::new()
-            .route("/health", get(health))
+            .route("/health", get(health_in_full))
             .route("/metrics", get(metrics))
             .fallback(|| async { StatusCode::NOT_FOUND })
             .with_state(Arc::clone(self))
@@ -85,14 +88,43 @@ fn missing_client() -> Response<Body> {
         .into_response()
 }
 
+/// For load balancers, anywhere: 200 while people may be sent here, 503 otherwise. Those who are
+/// here already stay.
 async fn health(State(site): State<Arc<Site>>) -> Response<Body> {
-    let (status, text) = if site.stopping.is_cancelled() {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "{\"status\":\"stopping\"}\n",
-        )
+    let status = if site.stopping.is_cancelled() {
+        "stopping"
+    } else if site.health.draining().is_some() {
+        "draining"
     } else {
-        (StatusCode::OK, "{\"status\":\"ok\"}\n")
+        "ok"
+    };
+    tell_health(&json!({ "status": status }), status == "ok")
+}
+
+/// For the operator: the same, and what is waited for.
+async fn health_in_full(State(site): State<Arc<Site>>) -> Response<Body> {
+    if site.stopping.is_cancelled() {
+        return tell_health(&json!({ "status": "stopping" }), false);
+    }
+    match site.health.draining() {
+        None => tell_health(&json!({ "status": "ok" }), true),
+        Some(draining) => {
+            let waits = json!({
+                "status": "draining",
+                "rooms": draining.rooms,
+                "occupants": draining.occupants,
+                "seconds_left": draining.time_left.map(|left| left.as_secs()),
+            });
+            tell_health(&waits, false)
+        }
+    }
+}
+
+fn tell_health(health: &Value, is_well: bool) -> Response<Body> {
+    let status = if is_well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     (
         status,
@@ -100,7 +132,7 @@ async fn health(State(site): State<Arc<Site>>) -> Response<Body> {
             (header::CONTENT_TYPE, "application/json"),
             (header::CACHE_CONTROL, "no-store"),
         ],
-        text,
+        format!("{health}\n"),
     )
         .into_response()
 }

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many inputs wait for one room before its senders wait.
 const ROOM_QUEUE: usize = 1024;
@@ -198,6 +198,8 @@ struct Tables {
 #[derive(Debug)]
 pub(crate) struct Directory {
     tables: Mutex<Tables>,
+    // How many rooms there are; changed while the tables are held.
+    open: watch::Sender<usize>,
 }
 
 impl Directory {
@@ -210,11 +212,23 @@ impl Directory {
                 conferences: HashMap::new(),
                 makers: Makers::new(settings.rooms_per_second, settings.room_burst),
             }),
+            open: watch::Sender::new(0),
         }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rooms(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Waits until there is no room.
+    pub(crate) async fn no_rooms(&self) {
+        let mut open = self.open.subscribe();
+        // It fails when we are gone, and then there is none.
+        let _ = open.wait_for(|rooms| *rooms == 0).await;
     }
 
     pub(crate) fn find(&self, key: &RoomKey) -> Option<RoomHandle> {
@@ -276,6 +290,7 @@ impl Directory {
             .is_some_and(|handle| handle.meeting == meeting.meeting)
         {
             tables.rooms.remove(key);
+            self.open.send_replace(tables.rooms.len());
         }
         tables
             .breakouts
@@ -288,6 +303,10 @@ impl Directory {
 pub(crate) enum NoRoom {
     /// The server, or this client's address, has as many as it may.
     TooMany,
+    /// The server is about to end, and begins no more meetings.
+    Draining,
+    /// The server has too much to do to take anybody in.
+    Overloaded,
     /// A guest waits for a host.
     NotAuthorized,
     /// A breakout room that is not there.
@@ -310,6 +329,11 @@ pub(crate) async fn request_room(
     asker: Asker,
 ) -> Result<RoomHandle, NoRoom> {
     let (key, place) = match target {
+        // Whoever goes to a breakout room is here already.
+        Target::Room(_) if shared.admission.is_overloaded() => {
+            shared.metrics.refuse(Reason::Overloaded);
+            return Err(NoRoom::Overloaded);
+        }
         Target::Room(key) => (Some(key), Place::Main),
         Target::Breakout(id) => (None, Place::Breakout(id)),
         Target::Lobby(_) | Target::RoomService | Target::Component(_) | Target::Other => {
@@ -354,6 +378,10 @@ fn find_or_make(shared: &Arc<Shared>, key: &RoomKey, asker: Asker) -> Result<Roo
     if later || (shared.settings.is_hosts_only(key) && !asker.authenticated) {
         return Err(NoRoom::NotAuthorized);
     }
+    if shared.admission.drains() {
+        shared.metrics.refuse(Reason::Draining);
+        return Err(NoRoom::Draining);
+    }
     if tables.rooms.len() >= shared.settings.max_rooms || shared.stop_rooms.is_cancelled() {
         shared.metrics.refuse(Reason::Rooms);
         return Err(NoRoom::TooMany);
@@ -369,6 +397,7 @@ fn find_or_make(shared: &Arc<Shared>, key: &RoomKey, asker: Asker) -> Result<Roo
     };
     tables.next_meeting += 1;
     tables.rooms.insert(key.clone(), handle.clone());
+    shared.directory.open.send_replace(tables.rooms.len());
     drop(tables);
     room_task::spawn(Arc::clone(shared), key.clone(), handle.clone(), receiver);
     Ok(handle)

@@ -195,6 +195,9 @@ async fn conference_request(
             StatusCode::SERVICE_UNAVAILABLE,
             "no more rooms on this server\n",
         ),
+        Err(why @ (NoRoom::Draining | NoRoom::Overloaded)) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, services::refusal_text(why))
+        }
         Err(NoRoom::NotAuthorized) => {
             refuse(StatusCode::FORBIDDEN, "the meeting waits for its host\n")
         }

@@ -15,6 +15,7 @@
 //! its frames is closed and counted. So no two queues wait for each other.
 
 mod addresses;
+mod admission;
 mod authenticator;
 mod bosh;
 mod bucket;
@@ -39,6 +40,7 @@ pub use crate::authenticator::{Authenticator, Credentials, LoginRefused};
 pub use crate::rules::{Plans, RoomRule};
 
 use crate::addresses::Addresses;
+use crate::admission::Admission;
 use crate::authenticator::Everybody;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
@@ -211,6 +213,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) resumable: Resumable,
     pub(crate) addresses: Addresses,
+    pub(crate) admission: Admission,
     pub(crate) bindings: bosh::Bindings,
     pub(crate) directory: Directory,
     pub(crate) session_tasks: TaskTracker,
@@ -219,8 +222,17 @@ pub(crate) struct Shared {
     pub(crate) stop_rooms: CancellationToken,
 }
 
-/// The running door.
-#[derive(Debug)]
+/// How much goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Rooms that are open, breakout rooms not counted.
+    pub rooms: u64,
+    /// People in them.
+    pub occupants: u64,
+}
+
+/// The running door. Clones are one door.
+#[derive(Debug, Clone)]
 pub struct Signalling {
     shared: Arc<Shared>,
 }
@@ -246,6 +258,7 @@ impl Signalling {
         let metrics = Metrics::register(registry, &session_tasks, &room_tasks);
         let events = bus.subscribe(&althing_control::focus_subject(&settings.node));
         let requests = bus.subscribe(&althing_control::rooms::rooms_subject(&settings.node));
+        let bridges = bus.subscribe(althing_control::BRIDGES);
         let shared = Arc::new(Shared {
             focus_jid,
             bus,
@@ -254,6 +267,7 @@ impl Signalling {
             sessions: Sessions::default(),
             resumable: Resumable::default(),
             addresses: Addresses::new(&settings),
+            admission: Admission::default(),
             bindings: bosh::Bindings::default(),
             directory: Directory::new(&settings),
             session_tasks,
@@ -268,6 +282,9 @@ impl Signalling {
         shared
             .room_tasks
             .spawn(requests::serve(Arc::clone(&shared), requests));
+        shared
+            .room_tasks
+            .spawn(admission::listen(Arc::clone(&shared), bridges));
         Ok(Self { shared })
     }
 
@@ -275,6 +292,22 @@ impl Signalling {
     /// `/conference-request/v1`. Requests carry an `Extension<ClientInfo>`.
     pub fn router(&self) -> axum::Router {
         door::router(&self.shared)
+    }
+
+    /// Rooms that are open now, and the people in them.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let number = |gauge: i64| u64::try_from(gauge).unwrap_or(0);
+        Census {
+            rooms: self.shared.directory.rooms() as u64,
+            occupants: number(self.shared.metrics.occupants.get()),
+        }
+    }
+
+    /// Waits until no room is open; at once when there is none. One that somebody asked for and
+    /// nobody came into ends by itself.
+    pub async fn no_rooms(&self) {
+        self.shared.directory.no_rooms().await;
     }
 
     /// Tells every client that the server goes down, lets rooms end, and waits for all tasks, at

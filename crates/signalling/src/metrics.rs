@@ -20,6 +20,10 @@ pub(crate) enum Reason {
     Rooms,
     /// As many rooms as one address may make.
     RoomRate,
+    /// A new room, while no more are begun.
+    Draining,
+    /// Somebody new, while there is too much to do.
+    Overloaded,
     /// The client broke a rule of the stream.
     Stream,
     /// The client sent something else than text.

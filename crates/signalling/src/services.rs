@@ -58,20 +58,36 @@ pub(crate) fn conference_payload(stanza: &Element) -> Option<&Element> {
 
 /// Why a conference request came to nothing (protocol 1 §12.4).
 pub(crate) fn conference_refused(request: &Element, why: NoRoom) -> Element {
-    let (condition, kind, text) = match why {
-        NoRoom::TooMany => (
-            Condition::ResourceConstraint,
-            ErrorType::Wait,
-            "no more rooms on this server",
-        ),
-        NoRoom::NotAuthorized => (
-            Condition::NotAuthorized,
-            ErrorType::Auth,
-            "the meeting waits for its host",
-        ),
-        NoRoom::Unknown => (Condition::ItemNotFound, ErrorType::Cancel, "no such room"),
+    let (condition, kind) = match why {
+        NoRoom::TooMany | NoRoom::Overloaded => (Condition::ResourceConstraint, ErrorType::Wait),
+        NoRoom::Draining => (Condition::ServiceUnavailable, ErrorType::Wait),
+        NoRoom::NotAuthorized => (Condition::NotAuthorized, ErrorType::Auth),
+        NoRoom::Unknown => (Condition::ItemNotFound, ErrorType::Cancel),
     };
-    error_reply(request, condition, kind, Some(text), None)
+    // The one refusal whose text clients show to people.
+    let shown = matches!(why, NoRoom::Draining | NoRoom::Overloaded)
+        .then(|| Element::new("reservation-error", ns::FOCUS).with_attr("error-code", "503"));
+    let mut reply = error_reply(request, condition, kind, Some(refusal_text(why)), shown);
+    if why == NoRoom::Draining
+        && let Some(error) = reply.child_mut("error", ns::CLIENT)
+    {
+        // Older clients have a sentence of their own for it, in the person's language.
+        error.push(Element::new("graceful-shutdown", ns::FOCUS));
+    }
+    reply
+}
+
+/// The same for a person, over HTTP too.
+pub(crate) const fn refusal_text(why: NoRoom) -> &'static str {
+    match why {
+        NoRoom::TooMany => "no more rooms on this server",
+        NoRoom::Draining => "This server is about to restart. Please try again in a few minutes.",
+        NoRoom::Overloaded => {
+            "This server is full at the moment. Please try again in a few minutes."
+        }
+        NoRoom::NotAuthorized => "the meeting waits for its host",
+        NoRoom::Unknown => "no such room",
+    }
 }
 
 /// The answer once the focus is in the room.

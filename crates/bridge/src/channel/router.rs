@@ -1,4 +1,6 @@
 use crate::channel::{Channel, Channels, PASSWORD_LENGTH, socket};
+use crate::drain::Drain;
+use crate::watch::Figures;
 use crate::worker::WorkerHandle;
 use althing_model::{NodeId, Secret};
 use axum::Router;
@@ -8,8 +10,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::task::TaskTracker;
 
 /// The largest frame a socket takes in before it is closed; messages may have a quarter of it, so
@@ -27,6 +29,22 @@ pub(crate) struct Service {
     pub(crate) channels: Arc<Channels>,
     pub(crate) workers: Vec<WorkerHandle>,
     pub(crate) tasks: TaskTracker,
+    /// What one endpoint may say in the long run.
+    pub(crate) messages_per_second: u32,
+    pub(crate) drain: Drain,
+    /// How everything is, a second old at most.
+    pub(crate) figures: Mutex<Figures>,
+}
+
+impl Service {
+    pub(crate) fn figures(&self) -> Figures {
+        let figures = self.figures.lock();
+        figures.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_figures(&self, figures: Figures) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    }
 }
 
 /// `/colibri-ws/<node>/<conference>/<endpoint>?pwd=<password>`; all else below it is not found,

@@ -17,13 +17,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages written before the socket is flushed.
 const WRITE_BATCH: usize = 32;
-/// What a client may send in the long run and at once; end-to-end pings of a large room are the
-/// busiest honest sender (protocol 3 §5.6).
-const MESSAGES_PER_SECOND: f64 = 100.0;
-const MESSAGE_BURST: f64 = 200.0;
+/// What a client may send at once, in seconds of what it may send in the long run.
+const BURST_SECONDS: f64 = 2.0;
 /// A message counts once for each of these many bytes it has begun: what one client may have
 /// broadcast at once is far less than fills the outbox of another.
 const MESSAGE_BYTES: usize = 1024;
+const MAX_COST: f64 = MAX_MESSAGE_BYTES.div_ceil(MESSAGE_BYTES) as f64;
 
 /// Serves one accepted socket until either side ends it.
 pub(super) async fn run(websocket: WebSocket, channel: Arc<Channel>, service: Arc<Service>) {
@@ -94,7 +93,7 @@ impl Session<'_> {
     /// Takes in frames until the client closes or vanishes.
     async fn read(&self, stream: &mut SplitStream<WebSocket>) {
         let counters = &self.service.channels.counters;
-        let mut allowance = Allowance::new(Instant::now());
+        let mut allowance = Allowance::new(Instant::now(), self.service.messages_per_second);
         while let Some(Ok(frame)) = stream.next().await {
             let now = Instant::now();
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
@@ -215,21 +214,26 @@ async fn close(
 
 /// A token bucket.
 struct Allowance {
+    per_second: f64,
     tokens: f64,
     at: Instant,
 }
 
 impl Allowance {
-    const fn new(now: Instant) -> Self {
+    fn new(now: Instant, per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
         Self {
-            tokens: MESSAGE_BURST,
+            per_second,
+            tokens: per_second * BURST_SECONDS,
             at: now,
         }
     }
 
     fn spend(&mut self, now: Instant, bytes: usize) -> bool {
-        let gained = (now - self.at).as_secs_f64() * MESSAGES_PER_SECOND;
-        self.tokens = (self.tokens + gained).min(MESSAGE_BURST);
+        let gained = (now - self.at).as_secs_f64() * self.per_second;
+        // One that is as long as may be passes at any rate.
+        let most = (self.per_second * BURST_SECONDS).max(MAX_COST);
+        self.tokens = (self.tokens + gained).min(most);
         self.at = now;
         let cost = bytes.div_ceil(MESSAGE_BYTES).max(1) as f64;
         let allowed = self.tokens >= cost;
@@ -247,7 +251,7 @@ mod tests {
     #[test]
     fn a_chatty_client_is_slowed_down() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, 100);
         let mut spent = |at, bytes| (0..300).filter(|_| allowance.spend(at, bytes)).count();
         assert_eq!(spent(start, 1024), 200);
         assert_eq!(spent(start + Duration::from_millis(500), 0), 50);
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn long_messages_of_one_client_do_not_fill_the_outboxes_of_all() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, 100);
         let spent = |_: &usize| allowance.spend(start, MAX_MESSAGE_BYTES);
         let messages = (0..300).filter(spent).count();
         assert!(messages >= 1 && messages * MAX_MESSAGE_BYTES <= 256 * 1024);

@@ -3,6 +3,7 @@ use althing_transport::{Path, Via};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What one receive call may put into one buffer: the kernel may join datagrams of one sender
 /// (GRO) up to the largest UDP payload, and drops the rest if they do not fit.
@@ -14,6 +15,21 @@ pub(crate) struct ReceiveBuffers {
     storage: Vec<u8>,
     meta: [RecvMeta; BATCH_SIZE],
     filled: usize,
+}
+
+/// When datagrams arrived at this machine, as times since 1970 where the kernel says so, and how
+/// many. Kept for its buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals(Vec<(Option<Duration>, u64)>);
+
+impl Arrivals {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Option<Duration>, u64)> {
+        self.0.drain(..)
+    }
 }
 
 impl ReceiveBuffers {
@@ -38,6 +54,14 @@ impl ReceiveBuffers {
         let reference = UdpSockRef::from(&socket.io);
         self.filled = socket.state.recv(reference, &mut slices, &mut self.meta)?;
         Ok(self.filled == BATCH_SIZE)
+    }
+
+    /// Notes when the datagrams of the last batch arrived at this machine.
+    pub(crate) fn note_arrivals(&self, arrivals: &mut Arrivals) {
+        for meta in &self.meta[..self.filled] {
+            let datagrams = meta.len.div_ceil(meta.stride.max(1)) as u64;
+            arrivals.0.push((meta.timestamp, datagrams));
+        }
     }
 
     /// Hands out the datagrams of the last batch in order of arrival. One whose destination the

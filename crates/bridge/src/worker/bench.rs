@@ -1,6 +1,7 @@
 //! One worker as it handles a packet, without thread and sockets, in virtual time.
 
 use crate::channel::Channels;
+use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::Wire;
 use crate::worker::address::Owner;
 use crate::worker::control::Next;
@@ -189,6 +190,8 @@ impl Meeting {
             bus: Arc::new(InProcess::new()),
             channels: Arc::new(Channels::default()),
             peers: vec![peer],
+            limits: EndpointLimits::default(),
+            ceilings: Ceilings::new(&EndpointLimits::default()),
         });
         let entropy = Box::new(SeededEntropy::new(1));
         Self {

@@ -2,7 +2,9 @@
 
 use crate::channel::{Channel, PASSWORD_LENGTH};
 use crate::counters::Count;
+use crate::limits::Spent;
 use crate::net::Spot;
+use crate::stress::Measures;
 use crate::worker::endpoint::{Conference, Endpoint, Traffic};
 use crate::worker::{ChannelEvent, Command, EndpointRef, State, ufrag_prefix};
 use althing_control::{
@@ -10,7 +12,7 @@ use althing_control::{
     LocalTransport, RefusalCode, RemoteTransport, SlotMode, Update,
 };
 use althing_forwarding::{EndpointSettings, Settings as ForwardingSettings};
-use althing_model::{ConferenceId, EndpointId, Secret};
+use althing_model::{ConferenceId, EndpointId, MediaKind, Secret};
 use althing_transport::{
     DtlsRole, IceCredentials, RemoteParameters, Settings as TransportSettings, Transport,
 };
@@ -58,6 +60,8 @@ impl State {
                 // Likewise.
                 reply.send(self.debug(now, conference.as_ref())).ok();
             }
+            Command::Shed(measures) => self.shed(now, measures),
+            Command::Survey => self.surveyed = Some(self.survey()),
             Command::Stop => {
                 self.end_all(now);
                 return Next::Stop;
@@ -104,8 +108,15 @@ impl State {
             let reason = format!("this worker has {MAX_ENDPOINTS} endpoints already");
             return Err((RefusalCode::Unavailable, reason));
         }
-        if let Ok(older) = self.find(&request.conference, &request.endpoint) {
-            self.remove_endpoint(now, older);
+        match self.find(&request.conference, &request.endpoint) {
+            // Who was here costs no more than before.
+            Ok(older) => self.remove_endpoint(now, older),
+            Err(_) if !self.measures.admits => {
+                self.counters.one(Count::EndpointsRefused);
+                let reason = "media is overloaded, no newcomers are taken".to_owned();
+                return Err((RefusalCode::Overloaded, reason));
+            }
+            Err(_) => {}
         }
         let conference = match self.by_id.get(&request.conference) {
             Some(slot) => *slot,
@@ -123,7 +134,8 @@ impl State {
 
     fn create_conference(&mut self, now: Instant, request: &Allocate) -> usize {
         tracing::info!(conference = %request.conference, worker = self.index, "conference created");
-        let settings = ForwardingSettings::default();
+        let mut settings = ForwardingSettings::default();
+        settings.max_sources_per_endpoint = self.shared.limits.sources;
         let seed = self.entropy.next_u64();
         let generation = self.next_generation();
         let slot = self.conferences.insert(Conference {
@@ -198,6 +210,10 @@ impl State {
             rtt: None,
             spot: Spot::default(),
             traffic: Traffic::default(),
+            spent: Spent::default(),
+            video_sources: 0,
+            channel_due: None,
+            worn_out: false,
             touched: false,
             scheduled: None,
         });
@@ -261,6 +277,15 @@ impl State {
             let reason = format!("source {} has no encoding", empty.name);
             return Err((RefusalCode::Invalid, reason));
         }
+        if let Some(sources) = &update.sources {
+            let encodings = sources.iter().flat_map(|source| &source.encodings);
+            let ssrcs: usize = encodings.map(|e| 1 + usize::from(e.rtx.is_some())).sum();
+            let most = self.shared.limits.ssrcs;
+            if ssrcs > most {
+                let reason = format!("{ssrcs} SSRCs, and {most} is the most");
+                return Err((RefusalCode::Invalid, reason));
+            }
+        }
         let conference = self.endpoints[slot].conference;
         let result = self.guarded(now, conference, |state| {
             let endpoint = &mut state.endpoints[slot];
@@ -280,6 +305,8 @@ impl State {
                 core.set_last_n(now, key, last_n);
             }
             if let Some(sources) = update.sources {
+                let video = sources.iter().filter(|s| s.kind == MediaKind::Video);
+                endpoint.video_sources = u32::try_from(video.count()).unwrap_or(u32::MAX);
                 core.set_sources(now, key, sources);
             }
             state.touch_endpoint(slot);
@@ -327,6 +354,11 @@ impl State {
             }
             state.touch_conference(conference);
         });
+    }
+
+    /// From now on this is left off.
+    fn shed(&mut self, _now: Instant, measures: Measures) {
+        self.measures = measures;
     }
 
     fn find(&self, conference: &ConferenceId, endpoint: &EndpointId) -> Result<usize, Refusal> {
@@ -388,9 +420,14 @@ impl State {
         }
         let conference = self.conferences.remove(slot);
         self.by_id.remove(&conference.id);
+        let lasted = now.saturating_duration_since(conference.created);
+        self.counters
+            .take_over(&conference.counted, &conference.core.counters());
+        self.counters
+            .add(Count::ConferenceMicroseconds, lasted.as_micros() as u64);
         self.counters.one(Count::ConferencesEnded);
         self.publish_census();
-        let seconds = now.saturating_duration_since(conference.created).as_secs();
+        let seconds = lasted.as_secs();
         tracing::info!(conference = %conference.id, seconds, "conference ended");
     }
 

@@ -1,4 +1,5 @@
 use crate::channel::Channel;
+use crate::limits::Spent;
 use crate::net::Spot;
 use crate::worker::EndpointRef;
 use althing_forwarding::EndpointKey;
@@ -16,6 +17,9 @@ const FIRST_ACTIVITY_WITHIN: Duration = Duration::from_secs(15);
 const EXPIRE_AFTER: Duration = Duration::from_secs(60);
 /// A conference without endpoints is kept this long for somebody to come back.
 pub(super) const EMPTY_CONFERENCE_LIFE: Duration = Duration::from_secs(20);
+/// A client that has no bridge channel so long after it connected has lost its way to one (protocol
+/// 5 §15): it is counted, and goes on without.
+pub(super) const CHANNEL_WITHIN: Duration = Duration::from_secs(30);
 /// More paths than this are not bound; a client has a handful.
 pub(super) const MAX_PATHS: usize = 32;
 
@@ -41,6 +45,14 @@ pub(super) struct Endpoint {
     pub(super) rtt: Option<Duration>,
     pub(super) spot: Spot,
     pub(super) traffic: Traffic,
+    /// What it has used of its ceilings.
+    pub(super) spent: Spent,
+    /// Video sources it has signalled.
+    pub(super) video_sources: u32,
+    /// When it should have a bridge channel.
+    pub(super) channel_due: Option<Instant>,
+    /// Was asked for anew, because its keys have sealed enough sources.
+    pub(super) worn_out: bool,
     /// On the list of those to be looked at before the batch ends.
     pub(super) touched: bool,
     /// The timer it counts on.
@@ -63,6 +75,8 @@ pub(super) struct Traffic {
     pub(super) packets_sent: u64,
     pub(super) bytes_sent: u64,
     pub(super) not_sealed: u64,
+    /// Dropped, because it sends more than it may.
+    pub(super) over: u64,
 }
 
 /// What an endpoint's silence means.
@@ -95,10 +109,10 @@ impl Endpoint {
         } else {
             last + EXPIRE_AFTER
         };
-        match self.transport.next_timeout() {
-            Some(transport) => transport.min(silence),
-            None => silence,
-        }
+        [self.transport.next_timeout(), self.channel_due]
+            .into_iter()
+            .flatten()
+            .fold(silence, Instant::min)
     }
 
     fn patience(&self, last: Instant) -> Duration {

@@ -2,17 +2,18 @@ use crate::StartError;
 use crate::counters::Count;
 use crate::counters::SharedCounters;
 use crate::entropy::OsEntropy;
-use crate::net::{ReceiveBuffers, Socket};
+use crate::net::{Arrivals, Inodes, ReceiveBuffers, Socket};
+use crate::watch::Pulse;
 use crate::worker::control::Next;
 use crate::worker::{
-    Inlets, MAX_CHECKS, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, WorkerHandle,
+    Inlets, MAX_CHECKS, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, Survey, WorkerHandle,
 };
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const WAKE: Token = Token(usize::MAX);
 /// Receive batches per socket, handed-over datagrams and checks, and commands handled before the
@@ -52,6 +53,8 @@ impl WorkerParts {
                 commands: command_sender,
                 waker: waker.clone(),
                 counters: Arc::new(SharedCounters::new()),
+                pulse: Arc::new(Pulse::new(Instant::now())),
+                surveyed: Arc::default(),
                 alive: Arc::new(AtomicBool::new(true)),
             },
             peer: Peer {
@@ -69,6 +72,17 @@ impl WorkerParts {
             poll,
             sockets,
         })
+    }
+
+    /// What it is told.
+    #[cfg(test)]
+    pub(crate) fn commands(&self) -> crossbeam_channel::Receiver<crate::worker::Command> {
+        self.inlets.commands.clone()
+    }
+
+    /// How the kernel names its sockets.
+    pub(crate) fn inodes(&self) -> Inodes {
+        Inodes::of(&self.sockets)
     }
 }
 
@@ -110,8 +124,12 @@ struct Thread {
     // Edge-triggered: true until the socket said that it is empty.
     readable: Vec<bool>,
     buffers: ReceiveBuffers,
+    // When what this turn is about has arrived.
+    arrivals: Arrivals,
     inlets: Inlets,
     shared_counters: Arc<SharedCounters>,
+    pulse: Arc<Pulse>,
+    surveyed: Arc<Mutex<Survey>>,
 }
 
 impl Thread {
@@ -124,8 +142,11 @@ impl Thread {
             readable: vec![true; sockets.len()],
             sockets,
             buffers: ReceiveBuffers::new(),
+            arrivals: Arrivals::default(),
             inlets: parts.inlets,
             shared_counters: parts.handle.counters,
+            pulse: parts.handle.pulse,
+            surveyed: parts.handle.surveyed,
         }
     }
 
@@ -146,6 +167,7 @@ impl Thread {
                 }
             }
             let now = Instant::now();
+            self.pulse.begin(now);
             let mut handovers = HANDOVERS;
             self.receive(now, &mut handovers);
             handle_handovers(&mut self.state, &self.inlets, now, &mut handovers);
@@ -153,7 +175,7 @@ impl Thread {
             let next = self.commands(now);
             self.state.handle_timeouts(now);
             self.state.finish_batch(now);
-            self.publish();
+            self.finish_turn(now);
             if next == Next::Stop {
                 return;
             }
@@ -184,6 +206,7 @@ impl Thread {
                 let state = &mut self.state;
                 match self.buffers.receive(socket) {
                     Ok(_) => {
+                        self.buffers.note_arrivals(&mut self.arrivals);
                         handle_handovers(state, &self.inlets, now, handovers);
                         let mut lost = 0;
                         self.buffers.each(
@@ -218,9 +241,29 @@ impl Thread {
         Next::GoOn
     }
 
-    fn publish(&mut self) {
+    /// Counts what the turn took, and lets others see what was counted.
+    fn finish_turn(&mut self, began: Instant) {
+        let took = began.elapsed();
+        let counters = &mut self.state.counters;
+        // A clock before 1970 measures nothing.
+        if let (false, Ok(now)) = (
+            self.arrivals.is_empty(),
+            SystemTime::now().duration_since(UNIX_EPOCH),
+        ) {
+            // Where the kernel does not say when something arrived, it was when we began.
+            let began = now.saturating_sub(took);
+            for (arrived, datagrams) in self.arrivals.drain() {
+                let delay = now.saturating_sub(arrived.unwrap_or(began));
+                counters.delayed(delay, datagrams);
+            }
+        }
+        self.state.count_work(took);
         self.state.settle_counters();
         self.shared_counters.publish(&self.state.counters);
+        if let Some(survey) = self.state.surveyed.take() {
+            *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = survey;
+        }
+        self.pulse.end();
     }
 }
 
@@ -240,6 +283,14 @@ fn handle_checks(state: &mut State, inlets: &Inlets, now: Instant) {
 }
 
 impl State {
+    /// Microseconds are summed with the nanoseconds that earlier turns left over.
+    fn count_work(&mut self, took: Duration) {
+        self.worked += took;
+        let microseconds = self.worked.as_micros() as u64;
+        self.counters.add(Count::BusyMicroseconds, microseconds);
+        self.worked -= Duration::from_micros(microseconds);
+    }
+
     /// Brings in what others count for us.
     fn settle_counters(&mut self) {
         let sent = self.queue.counters;

@@ -1,13 +1,15 @@
 use crate::channel::Channels;
 use crate::counters::{Count, Counters};
+use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::{SendQueue, Wire};
+use crate::stress::Measures;
 use crate::worker::address::{Addresses, Owner};
 use crate::worker::census::Census;
 use crate::worker::endpoint::{BoundPath, Conference, Endpoint, MAX_PATHS, Vitality};
 use crate::worker::handover::Found;
 use crate::worker::sink::Sink;
 use crate::worker::timers::{Timer, Timers};
-use crate::worker::{Handover, Peer};
+use crate::worker::{Handover, Peer, Survey};
 use althing_bus::Bus;
 use althing_control::{BridgeEvent, Candidate, EndpointState};
 use althing_model::{ConferenceId, Entropy, NodeId};
@@ -16,7 +18,7 @@ use slab::Slab;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What all workers of a bridge have in common; none of it is touched per packet.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) limits: EndpointLimits,
+    pub(crate) ceilings: Ceilings,
 }
 
 /// Everything one worker knows, without its sockets.
@@ -48,6 +52,12 @@ pub(crate) struct State {
     // Never used twice, for endpoints and conferences alike.
     last_generation: u64,
     pub(super) peers_to_wake: u64,
+    /// What is left off now, because there is too much to do.
+    pub(super) measures: Measures,
+    /// What was seen when everybody was looked at, until somebody takes it.
+    pub(super) surveyed: Option<Survey>,
+    // Work not counted yet, less than a microsecond.
+    pub(super) worked: Duration,
     // Has given back what the last conferences made it grow to.
     resting: bool,
     pub(super) spare: crossbeam_channel::Receiver<Vec<u8>>,
@@ -78,6 +88,9 @@ impl State {
             touched_conferences: Vec::new(),
             last_generation: 0,
             peers_to_wake: 0,
+            measures: Measures::NONE,
+            surveyed: None,
+            worked: Duration::ZERO,
             resting: true,
             spare,
         }
@@ -113,6 +126,12 @@ impl State {
         let endpoint = &mut self.endpoints[slot];
         endpoint.traffic.packets_received += 1;
         endpoint.traffic.bytes_received += data.len() as u64;
+        let age = now.saturating_duration_since(endpoint.created);
+        if let Err(over) = endpoint.spent.admits(&self.shared.ceilings, age, data) {
+            self.over(slot, over);
+            return;
+        }
+        let endpoint = &mut self.endpoints[slot];
         let (conference, key) = (endpoint.conference, endpoint.key);
         let received = endpoint.transport.handle_datagram(now, path, data);
         if !endpoint.touched {
@@ -141,6 +160,18 @@ impl State {
             Received::Handled | Received::Dropped(_) => return,
         }
         self.touch_conference(conference);
+    }
+
+    /// An endpoint sends more than it may.
+    #[cold]
+    fn over(&mut self, slot: usize, reason: Count) {
+        self.counters.one(reason);
+        let endpoint = &mut self.endpoints[slot];
+        endpoint.traffic.over += 1;
+        // Once each: what it does afterwards is counted.
+        if endpoint.traffic.over == 1 {
+            tracing::warn!(endpoint = %endpoint.id, ?reason, "endpoint sends more than it may");
+        }
     }
 
     /// Everything whose time has come.
@@ -190,6 +221,14 @@ impl State {
             }
             Vitality::Inactive if endpoint.active => self.set_active(now, slot, false),
             Vitality::Inactive | Vitality::Active => {}
+        }
+        let endpoint = &mut self.endpoints[slot];
+        if endpoint.channel_due.is_some_and(|at| at <= now) {
+            endpoint.channel_due = None;
+            if !endpoint.channel.has_socket() {
+                self.counters.one(Count::EndpointsWithoutChannel);
+                tracing::info!(endpoint = %endpoint.id, "endpoint has no bridge channel");
+            }
         }
         self.touch_endpoint(slot);
     }
@@ -328,6 +367,13 @@ impl State {
                 core.set_rtt(endpoint.key, rtt);
             }
         }
+        if !endpoint.worn_out && endpoint.transport.is_worn_out() {
+            endpoint.worn_out = true;
+            tracing::info!(endpoint = %endpoint.id, "endpoint has had so many sources that it needs new keys");
+            self.counters.one(Count::EndpointsWornOut);
+            self.publish(slot, EndpointState::WornOut);
+        }
+        let endpoint = &mut self.endpoints[slot];
         let is_back = !endpoint.active && endpoint.vitality(now) == Vitality::Active;
         if is_back {
             self.set_active(now, slot, true);
@@ -357,17 +403,7 @@ impl State {
             }
         }
         let before = std::mem::replace(&mut conference.counted, conference.core.counters());
-        let (now, counters) = (&conference.counted, &mut self.counters);
-        let gained = |count: u64, before: u64| count.saturating_sub(before);
-        counters.add(
-            Count::KeyframeRequestsSent,
-            gained(now.keyframe_requests, before.keyframe_requests),
-        );
-        counters.add(Count::NacksSent, gained(now.nacked, before.nacked));
-        counters.add(
-            Count::Retransmissions,
-            gained(now.retransmitted, before.retransmitted),
-        );
+        self.counters.take_over(&before, &conference.counted);
         let wanted = conference.next_timeout();
         let timer = Timer::Conference {
             slot,
@@ -386,6 +422,7 @@ impl State {
                 tracing::info!(endpoint = %endpoint.id, ?profile, "endpoint connected");
                 self.census.set_connected(endpoint, true);
                 endpoint.path = endpoint.transport.path();
+                endpoint.channel_due = Some(now + super::endpoint::CHANNEL_WITHIN);
                 self.counters.one(Count::TransportsConnected);
                 self.connected(now, slot, true);
                 self.publish(slot, EndpointState::Connected);

@@ -1,9 +1,12 @@
 //! One worker without thread and sockets, in virtual time.
 
+mod protection;
+
 use super::control::Next;
 use super::*;
 use crate::channel::Channels;
 use crate::counters::Count;
+use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::Wire;
 use althing_bus::{Bus, InProcess, Subscription};
 use althing_control::{Allocate, BridgeEvent, EndpointState, SlotMode, decode};
@@ -72,6 +75,8 @@ impl Bench {
             bus,
             channels: channels.clone(),
             peers,
+            limits: EndpointLimits::default(),
+            ceilings: Ceilings::new(&EndpointLimits::default()),
         });
         let entropy = Box::new(SeededEntropy::new(1));
         Self {

@@ -1,5 +1,7 @@
 use super::*;
+use crate::settings::Draining;
 use axum::body::to_bytes;
+use std::time::Duration;
 use tower::ServiceExt as _;
 
 static ASSETS: &[Asset] = &[
@@ -36,8 +38,23 @@ fn site(assets: &'static [Asset]) -> Arc<Site> {
         assets,
         registry: Arc::new(althing_telemetry::registry("1.2.3")),
         stopping: CancellationToken::new(),
+        health: Arc::new(()),
         body_limit: 1000,
     })
+}
+
+/// Somebody is here still.
+#[derive(Debug)]
+struct LastMeeting;
+
+impl Health for LastMeeting {
+    fn draining(&self) -> Option<Draining> {
+        Some(Draining {
+            rooms: 1,
+            occupants: 7,
+            time_left: Some(Duration::from_millis(89_900)),
+        })
+    }
 }
 
 async fn ask(router: Router, method: Method, path: &str) -> (Response<()>, String) {
@@ -179,6 +196,25 @@ async fn health_turns_when_stopping_begins() {
     site.stopping.cancel();
     let (answer, _) = ask(site.public(Router::new()), Method::GET, "/health").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn while_it_drains_balancers_send_nobody_and_the_operator_sees_what_is_waited_for() {
+    let site = Arc::new(Site {
+        health: Arc::new(LastMeeting),
+        ..Arc::into_inner(site(ASSETS)).unwrap()
+    });
+    let (answer, body) = ask(site.public(Router::new()), Method::GET, "/health").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body, "{\"status\":\"draining\"}\n");
+    let (answer, body) = ask(site.admin(Router::new()), Method::GET, "/health").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let expected = json!({ "status": "draining", "rooms": 1, "occupants": 7, "seconds_left": 89 });
+    assert_eq!(told, expected);
+    // Pages go on: those who are in may load what they need.
+    let (answer, _) = ask(site.public(Router::new()), Method::GET, "/standup").await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }
 
 #[tokio::test]
