@@ -110,8 +110,13 @@ impl Source {
             newest: false,
             encrypted: self.encrypted,
         };
-        let facts = incoming.reader.reread(unread);
-        let seen = view.seen(past.number, &facts, incoming.reader.top_spatial);
+        let facts = incoming.reader.reread(&unread);
+        let top = incoming.reader.top_spatial;
+        // What was lost on the way may have kept a number that it turned out not to need.
+        if !view.contains(&facts, top) {
+            return None;
+        }
+        let seen = view.seen(past.number, &facts, top);
         header.set_timestamp(header.timestamp().wrapping_add(segment.timestamp_offset));
         header.set_marker(seen.marker);
         if segment.shift.renumbers_frames()

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Structures remembered: packets that come late belong to an older one.
-const STRUCTURES: usize = 3;
+const STRUCTURES: usize = 6;
 /// Without a marked frame for so long, frames that may be climbed at are assumed not to be marked.
 const UNMARKED: Duration = Duration::from_secs(3);
 
@@ -49,7 +49,8 @@ pub(crate) struct Facts {
     pub(crate) timestamp: u32,
     /// A receiver that has seen nothing may begin here.
     pub(crate) key: bool,
-    /// It arrived in order and is the first of a picture: views may be changed here.
+    /// It arrived in order and is the first of a picture, or of a frame that says by itself whether
+    /// one may switch there: views may be changed here.
     pub(crate) opens: bool,
     /// First packet of its layer's frame.
     pub(crate) begins: bool,
@@ -110,6 +111,13 @@ pub(crate) struct Unread<'a> {
     pub(crate) encrypted: bool,
 }
 
+/// A packet's payload descriptor, where it has told something.
+enum Descriptor {
+    Vp8(Vp8),
+    Vp9(Vp9),
+    None,
+}
+
 /// One layer that an encoding has.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
@@ -134,6 +142,9 @@ pub(crate) struct Reader {
     pub(crate) top_spatial: u8,
     heights: [Option<u32>; 8],
     picture: Option<u64>,
+    /// Spatial layers of which since the last keyframe some frame was of no use to those above, one
+    /// bit each.
+    unshared: u8,
     /// When a frame was last marked as one to climb at; the first packet counts.
     climbed_at: Option<Instant>,
     /// With the number of the packet that brought each; ascending.
@@ -166,39 +177,25 @@ impl Reader {
 
     /// Reads a packet. It becomes the last one in order, if it is; see [`before`](Self::before).
     pub(crate) fn read(&mut self, packet: Unread<'_>, now: Instant) -> Facts {
-        let ids = FrameIds::of(packet.codec, packet.body, packet.descriptor);
-        let mut facts = Facts::new(packet.timestamp, packet.marker, ids);
+        let relations = self.relations(&packet);
+        let (mut facts, descriptor) = self.look(&packet, relations.as_ref());
         let next_picture = self
             .newest
             .is_none_or(|(_, before)| before.timestamp != packet.timestamp);
         let opens = packet.newest && next_picture;
-        facts.begins = opens;
-        let relations = self.relations(&packet);
-        if let Some(Ok(r)) = &relations
-            && let Some(s) = &r.structure
-        {
-            facts.ids.structure = Some((s.template_id_offset, s.templates.len() as u8));
-        }
         self.codec = Some(packet.codec);
-        match packet.codec {
-            Codec::Vp8 if ids.picture.is_some() || relations.is_none() => {
-                self.vp8(&packet, &mut facts, now);
+        match descriptor {
+            Descriptor::Vp8(d) => self.vp8(&packet, &mut facts, &d, now),
+            Descriptor::Vp9(d) => self.vp9(&packet, &mut facts, &d, opens),
+            Descriptor::None if facts.layout != Layout::Layers => {}
+            Descriptor::None if packet.codec == Codec::H264 => {
+                facts.begins = opens;
+                self.h264(&packet, &mut facts, opens);
             }
-            Codec::Vp9 if ids.picture.is_some() || relations.is_none() => {
-                self.vp9(&packet, &mut facts, opens);
+            Descriptor::None => {
+                facts.begins = opens;
+                facts.key &= opens || !packet.newest;
             }
-            _ => match &relations {
-                Some(relations) => Self::targets(relations, &mut facts),
-                None if packet.encrypted => {
-                    facts.layout = Layout::Blind;
-                    facts.key = true;
-                }
-                None if packet.codec == Codec::H264 => self.h264(&packet, &mut facts, opens),
-                None => {
-                    let starts = Av1::parse(packet.body).is_ok_and(|a| a.new_sequence);
-                    facts.key = starts && (opens || !packet.newest);
-                }
-            },
         }
         if self.layout != Some(facts.layout) && packet.newest {
             self.layout = Some(facts.layout);
@@ -208,42 +205,79 @@ impl Reader {
             facts.key |= facts.layout == Layout::Layers && Self::is_key(&r);
             self.keep_structure(&packet, r);
         }
-        facts.opens = opens && facts.begins;
+        // A descriptor says of each layer's frame by itself whether one may switch there.
+        let each = facts.layout == Layout::Targets && packet.newest;
+        facts.opens = (opens || each) && facts.begins;
         if packet.newest {
             self.newest = Some((packet.number, facts));
         }
         facts
     }
 
-    /// Reads a packet again that was kept: where it stands in its frame, and its numbers.
-    pub(crate) fn reread(&self, packet: Unread<'_>) -> Facts {
-        let ids = FrameIds::of(packet.codec, packet.body, packet.descriptor);
-        let mut facts = Facts::new(packet.timestamp, packet.marker, ids);
-        if let Some(bytes) = packet.descriptor
-            && let Some(offset) = structure_offset(bytes)
-        {
-            facts.ids.structure = Some((offset, 0));
-        }
-        match (packet.codec, self.relations(&packet)) {
-            (Codec::Vp8, _) if ids.picture.is_some() => {
-                facts.picture = ids
-                    .picture
-                    .zip(self.picture)
-                    .map(|((_, id), near)| extend_picture(near, id));
-            }
-            (Codec::Vp9, relations) if ids.picture.is_some() || relations.is_none() => {
-                if let Ok(d) = Vp9::parse(packet.body) {
-                    facts.spatial = d.layer.map_or(0, |l| l.spatial_id);
-                    facts.ends = d.end_of_frame;
-                }
-            }
-            (_, Some(Ok(r))) => {
-                facts.spatial = r.spatial_id;
-                facts.ends = r.head.end_of_frame;
-            }
-            (_, Some(Err(_)) | None) => {}
+    /// Reads a packet again that was kept: to which layers it belongs, and its numbers.
+    pub(crate) fn reread(&self, packet: &Unread<'_>) -> Facts {
+        let relations = self.relations(packet);
+        let mut facts = self.look(packet, relations.as_ref()).0;
+        if let Some(Err(_)) = relations {
+            // What would explain it has been forgotten.
+            facts.present = 0;
         }
         facts
+    }
+
+    /// What a packet says by itself.
+    fn look(
+        &self,
+        packet: &Unread<'_>,
+        relations: Option<&Result<FrameRelations, DescriptorHead>>,
+    ) -> (Facts, Descriptor) {
+        let ids = FrameIds::of(packet.codec, packet.body, packet.descriptor);
+        let mut facts = Facts::new(packet.timestamp, packet.marker, ids);
+        if let Some(Ok(r)) = relations
+            && let Some(s) = &r.structure
+        {
+            facts.ids.structure = Some((s.template_id_offset, s.templates.len() as u8));
+        }
+        let own_ids = ids.picture.is_some() || relations.is_none();
+        match (packet.codec, relations) {
+            (Codec::Vp8, _) if own_ids => {
+                if let Ok(d) = Vp8::parse(packet.body) {
+                    facts.temporal = d.temporal_id.unwrap_or(0);
+                    facts.begins = d.start_of_partition && d.partition == 0;
+                    facts.key = d.keyframe_start;
+                    if let Some((id, true)) = d.picture_id {
+                        let near = self.picture.unwrap_or_else(|| 1 << 32 | u64::from(id));
+                        facts.picture = Some(extend_picture(near, id));
+                    }
+                    return (facts, Descriptor::Vp8(d));
+                }
+            }
+            (Codec::Vp9, _) if own_ids => {
+                if let Ok(d) = Vp9::parse(packet.body) {
+                    if let Some(layer) = d.layer {
+                        facts.spatial = layer.spatial_id;
+                        facts.temporal = layer.temporal_id;
+                        if layer.switching_point {
+                            facts.climb = Climb::Above;
+                        }
+                    }
+                    facts.begins = d.start_of_frame;
+                    facts.ends = d.end_of_frame;
+                    facts.referred_above = !d.not_a_reference;
+                    return (facts, Descriptor::Vp9(d));
+                }
+            }
+            (_, Some(relations)) => Self::targets(relations, &mut facts),
+            (_, None) if packet.encrypted => {
+                facts.layout = Layout::Blind;
+                facts.key = true;
+            }
+            (Codec::Av1, None) => {
+                facts.key = Av1::parse(packet.body).is_ok_and(|a| a.new_sequence);
+            }
+            _ => {}
+        }
+        (facts, Descriptor::None)
     }
 
     fn relations(&self, packet: &Unread<'_>) -> Option<Result<FrameRelations, DescriptorHead>> {
@@ -257,13 +291,7 @@ impl Reader {
         relations.head.start_of_frame && relations.structure.is_some() && !relations.depends
     }
 
-    fn vp8(&mut self, packet: &Unread<'_>, facts: &mut Facts, now: Instant) {
-        let Ok(d) = Vp8::parse(packet.body) else {
-            return;
-        };
-        facts.temporal = d.temporal_id.unwrap_or(0);
-        facts.begins = d.start_of_partition && d.partition == 0;
-        facts.key = d.keyframe_start;
+    fn vp8(&mut self, packet: &Unread<'_>, facts: &mut Facts, d: &Vp8, now: Instant) {
         let marked = d.layer_sync && facts.temporal > 0;
         let climbed_at = self.climbed_at.get_or_insert(now);
         if marked || facts.key {
@@ -275,15 +303,8 @@ impl Reader {
             _ if marked => Climb::Into,
             _ => Climb::No,
         };
-        if let Some((id, true)) = d.picture_id {
-            let near = self.picture.unwrap_or_else(|| 1 << 32 | u64::from(id));
-            let picture = extend_picture(near, id);
-            if packet.newest {
-                self.picture = Some(picture);
-            }
-            facts.picture = Some(picture);
-        }
         if packet.newest {
+            self.picture = facts.picture.or(self.picture);
             self.see_temporal(facts.temporal);
             if let (Some((width, height)), false) = (d.resolution, packet.encrypted) {
                 self.see_height(0, u32::from(width.min(height)));
@@ -291,25 +312,16 @@ impl Reader {
         }
     }
 
-    fn vp9(&mut self, packet: &Unread<'_>, facts: &mut Facts, opens: bool) {
-        let Ok(d) = Vp9::parse(packet.body) else {
-            return;
-        };
-        if let Some(layer) = d.layer {
-            facts.spatial = layer.spatial_id;
-            facts.temporal = layer.temporal_id;
-            if layer.switching_point {
-                facts.climb = Climb::Above;
-            }
-        }
-        facts.begins = d.start_of_frame;
-        facts.ends = d.end_of_frame;
+    fn vp9(&mut self, packet: &Unread<'_>, facts: &mut Facts, d: &Vp9, opens: bool) {
         facts.key = d.keyframe_start && (opens || facts.spatial == 0);
-        facts.referred_above = !d.not_a_reference;
+        if facts.key && packet.newest {
+            self.unshared = 0;
+        }
+        self.unshared |= u8::from(!facts.referred_above) << (facts.spatial & 7);
         if packet.newest {
             self.see_temporal(facts.temporal);
-            match d.structure {
-                Some(structure) => self.see_structure(&structure),
+            match &d.structure {
+                Some(structure) => self.see_structure(structure),
                 None if facts.spatial > self.top_spatial => {
                     self.top_spatial = facts.spatial;
                     self.changed = true;
@@ -414,6 +426,11 @@ impl Reader {
         Some(structure)
     }
 
+    /// Whether whoever has an upper spatial layer has had everything of this one too.
+    pub(crate) const fn is_shared(&self, spatial: u8) -> bool {
+        self.unshared >> (spatial & 7) & 1 == 0
+    }
+
     /// Whether some frame other than a keyframe lets one go from this decode target to that.
     pub(crate) fn can_switch(&self, from: u8, to: u8) -> bool {
         let Some((_, structure)) = self.structures.back() else {
@@ -421,7 +438,8 @@ impl Reader {
         };
         structure.templates.iter().any(|t| {
             let of = |target: u8| t.indications.get(usize::from(target));
-            !t.frame_diffs.is_empty()
+            // Within the picture of a keyframe, frames refer back no further than to its first.
+            t.frame_diffs.iter().any(|d| *d > t.spatial_id)
                 && of(from).is_some_and(|i| *i != Indication::NotPresent)
                 && of(to) == Some(&Indication::Switch)
         })
@@ -490,14 +508,6 @@ impl Reader {
         shapes.dedup_by_key(|s| (s.spatial, s.temporal));
         shapes
     }
-}
-
-/// The template id offset of the structure that a descriptor brings, if it does.
-fn structure_offset(descriptor: &[u8]) -> Option<u8> {
-    let &[_, _, _, high, low, ..] = descriptor else {
-        return None;
-    };
-    (high & 0x80 != 0).then_some((high & 0x07) << 3 | low >> 5)
 }
 
 /// Each temporal layer doubles the rate.

@@ -380,3 +380,6 @@ fn numbers_at(view: &View, key: ViewKey, at: &At<'_>, top: u8) -> Option<(Number
     };
     Some((numbers, lowered))
 }
+
+#[cfg(test)]
+mod tests;

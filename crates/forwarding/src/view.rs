@@ -43,8 +43,6 @@ pub(crate) struct View {
     pub(crate) subscribers: Vec<Subscriber>,
     pub(crate) numbers: ClosedUp,
     pub(crate) pictures: ClosedUp,
-    /// Lower spatial layers of which frames were left out since the last keyframe, one bit each.
-    broken: u8,
 }
 
 impl View {
@@ -55,7 +53,6 @@ impl View {
             subscribers: Vec::new(),
             numbers: ClosedUp::default(),
             pictures: ClosedUp::default(),
-            broken: 0,
         }
     }
 
@@ -63,7 +60,6 @@ impl View {
     pub(crate) fn restart(&mut self) {
         self.numbers = ClosedUp::default();
         self.pictures = ClosedUp::default();
-        self.broken = 0;
     }
 
     /// The encoding's layers have changed.
@@ -106,16 +102,10 @@ impl View {
 
     /// Gives the packet its numbers here; nothing if it is not part of the view.
     pub(crate) fn number(&mut self, number: u64, facts: &Facts, top: u8) -> Option<InView> {
-        if facts.key && facts.spatial == 0 {
-            self.broken = 0;
-        }
         if !self.contains(facts, top) {
             self.numbers.leave_out(number, number + 1);
             if let Some(picture) = facts.picture {
                 self.pictures.leave_out(picture, picture + 1);
-            }
-            if facts.temporal <= self.id.temporal {
-                self.broken |= 1 << (facts.spatial & 7);
             }
             return None;
         }
@@ -153,11 +143,6 @@ impl View {
         facts.spatial >= self.id.spatial.min(top)
     }
 
-    /// Whether the receivers of this view have had everything of a lower spatial layer.
-    fn has_whole(&self, spatial: u8) -> bool {
-        self.broken >> (spatial & 7) & 1 == 0
-    }
-
     /// Where a receiver of this view that wants `goal`, of the same encoding, may go at this packet.
     fn step(&self, goal: LayerId, facts: &Facts, reader: &Reader) -> LayerId {
         let here = self.id;
@@ -182,7 +167,7 @@ impl View {
                 let mut next = here;
                 let top = reader.top_spatial;
                 let (from, to) = (here.spatial.min(top), goal.spatial.min(top));
-                if to == from || to < from && self.has_whole(to) {
+                if to == from || to < from && reader.is_shared(to) {
                     next.spatial = goal.spatial;
                 }
                 next.temporal = temporal_step(here.temporal, goal.temporal, facts, reader);
@@ -278,7 +263,7 @@ pub(crate) fn needs_keyframe(here: Option<&View>, wanted: LayerId, reader: &Read
         Some(Layout::Layers) => {
             let top = reader.top_spatial;
             let (from, to) = (view.id.spatial.min(top), wanted.spatial.min(top));
-            to > from || to < from && !view.has_whole(to)
+            to > from || to < from && !reader.is_shared(to)
         }
         Some(Layout::Blind) | None => false,
     }

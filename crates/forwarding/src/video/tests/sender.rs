@@ -8,11 +8,17 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// One temporal layer or three, of which some frames refer further back than others.
-    Vp8 { temporal: bool },
+    Vp8 {
+        temporal: bool,
+    },
     H264,
     /// Three spatial and three temporal layers; `key` with inter-layer prediction at keyframes only.
-    Vp9 { key: bool },
-    Av1 { key: bool },
+    Vp9 {
+        key: bool,
+    },
+    Av1 {
+        key: bool,
+    },
     /// Temporal layers only, for simulcast.
     Av1Temporal,
 }
@@ -374,7 +380,9 @@ fn dependency(kind: Kind, frame: &Frame, number: u16, first: bool, last: bool) -
         let targets: Vec<(u8, u8)> = (0..kind.spatial())
             .flat_map(|s| (0..3).map(move |t| (s, t)))
             .collect();
-        bits.put(5, 0b10000).put(6, 0).put(5, targets.len() as u32 - 1);
+        bits.put(5, 0b10000)
+            .put(6, 0)
+            .put(5, targets.len() as u32 - 1);
         for (i, t) in templates.iter().enumerate() {
             let next = match templates.get(i + 1) {
                 None => 3,
@@ -390,8 +398,10 @@ fn dependency(kind: Kind, frame: &Frame, number: u16, first: bool, last: bool) -
             }
         }
         for (s, _, key) in &templates {
-            if !(*key && *s == 0) {
-                bits.put(1, 1).put(4, 2);
+            if !*key {
+                bits.put(1, 1).put(4, 11);
+            } else if *s > 0 {
+                bits.put(1, 1).put(4, 0);
             }
             bits.put(1, 0);
         }
