@@ -3,6 +3,7 @@
 
 mod receiver;
 mod sender;
+mod vectors;
 
 use crate::layers::LayerId;
 use crate::{Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode};

@@ -28,6 +28,7 @@ pub(super) struct Receiver {
     got: BTreeSet<SourcePacket>,
     /// Structures as they came: offset, and how many templates.
     structures: Vec<(u8, u8)>,
+    payloads: BTreeMap<SourcePacket, Vec<u8>>,
 }
 
 impl Receiver {
@@ -82,6 +83,7 @@ impl Receiver {
             assert_eq!(before.packet, id, "two packets under number {number}");
         }
         self.got.insert(id);
+        self.payloads.insert(id, payload.to_vec());
     }
 
     /// The numbers that are missing between the first and the last.
@@ -108,6 +110,17 @@ impl Receiver {
 
     pub(super) fn structures(&self) -> &[(u8, u8)] {
         &self.structures
+    }
+
+    pub(super) fn last_timestamp(&self) -> u32 {
+        self.packets.values().next_back().unwrap().timestamp
+    }
+
+    /// Checks that what stands behind descriptors came as it was sent.
+    pub(super) fn check_bodies(&self, sender: &Sender) {
+        for (id, payload) in &self.payloads {
+            assert!(payload.ends_with(&sender.bodies[id]));
+        }
     }
 
     /// Frames of which the last packet has come, in order.

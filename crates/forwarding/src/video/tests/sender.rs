@@ -62,8 +62,6 @@ pub(super) struct Frame {
 
 #[derive(Debug, Clone)]
 pub(super) struct Packet {
-    pub(super) encoding: u8,
-    pub(super) sequence: u16,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -89,6 +87,11 @@ pub(super) struct Sender {
     streams: Vec<Stream>,
     entropy: SeededEntropy,
     pub(super) tick: u32,
+    /// It answers no request for a keyframe.
+    pub(super) refuses_keys: bool,
+    /// An encoding that is not sent.
+    pub(super) silent: Option<u8>,
+    pub(super) bodies: BTreeMap<(FrameId, u8), Vec<u8>>,
 }
 
 impl Sender {
@@ -117,6 +120,9 @@ impl Sender {
             streams,
             entropy,
             tick: 0,
+            refuses_keys: false,
+            silent: None,
+            bodies: BTreeMap::new(),
         }
     }
 
@@ -126,9 +132,19 @@ impl Sender {
 
     /// A keyframe of every encoding, each after up to four pictures.
     pub(super) fn ask_key(&mut self) {
+        if self.refuses_keys {
+            return;
+        }
         for stream in &mut self.streams {
             let delay = (self.entropy.next_u64() % 4) as u32;
             stream.wants_key.get_or_insert(delay);
+        }
+    }
+
+    /// The next picture of this encoding is a keyframe, and none of the others.
+    pub(super) fn only_key(&mut self, encoding: u8) {
+        for (i, stream) in (0u8..).zip(&mut self.streams) {
+            stream.wants_key = (i == encoding).then_some(0);
         }
     }
 
@@ -145,7 +161,9 @@ impl Sender {
         let first = self.entropy.next_u64() as usize;
         for i in 0..self.streams.len() {
             let encoding = ((first + i) % self.streams.len()) as u8;
-            packets.extend(self.picture(encoding));
+            if self.silent != Some(encoding) {
+                packets.extend(self.picture(encoding));
+            }
         }
         packets
     }
@@ -217,18 +235,27 @@ impl Sender {
             stream.frame_number = stream.frame_number.wrapping_add(1);
             stream.numbers.insert(id, stream.frame_number);
             for part in 0..packets {
-                out.push(Self::packet(kind, stream, &frame, part, step));
+                let (packet, body) = Self::packet(kind, stream, &frame, part, step);
+                self.bodies.insert((id, part), body);
+                out.push(packet);
             }
             self.frames.insert(id, frame);
         }
         out
     }
 
-    fn packet(kind: Kind, stream: &mut Stream, frame: &Frame, part: u8, step: u32) -> Packet {
-        let (encoding, index, spatial) = frame.id;
+    fn packet(
+        kind: Kind,
+        stream: &mut Stream,
+        frame: &Frame,
+        part: u8,
+        step: u32,
+    ) -> (Packet, Vec<u8>) {
+        let (encoding, _, spatial) = frame.id;
         let (first, last) = (part == 0, part + 1 == frame.packets);
         let mut descriptor = Vec::new();
         let mut payload = Vec::new();
+        let mut described = 0;
         let [high, low] = (stream.picture | 0x8000).to_be_bytes();
         match kind {
             Kind::Vp8 { temporal } => {
@@ -239,7 +266,9 @@ impl Sender {
                 if temporal {
                     payload.push(frame.temporal << 6 | u8::from(sync) << 5);
                 }
+                described = payload.len();
                 payload.extend([u8::from(!frame.key), 0, 0, 0x9d, 0x01, 0x2a]);
+                // Upright.
                 let width = 180u16 << encoding;
                 payload.extend(width.to_le_bytes());
                 payload.extend((width * 16 / 9).to_le_bytes());
@@ -284,6 +313,7 @@ impl Sender {
             }
         }
         payload.extend(trailer(frame.id, part));
+        let body = payload[described..].to_vec();
         let marker = last && spatial + 1 == kind.spatial();
         let header = RtpHeader {
             marker,
@@ -301,14 +331,8 @@ impl Sender {
         let length = header.write(extensions, &mut bytes).unwrap();
         bytes.truncate(length);
         bytes.extend(payload);
-        let sequence = stream.sequence;
         stream.sequence = stream.sequence.wrapping_add(1);
-        let _ = index;
-        Packet {
-            encoding,
-            sequence,
-            bytes,
-        }
+        (Packet { bytes }, body)
     }
 }
 
