@@ -239,7 +239,7 @@ const fn layer(encoding: u8, spatial: u8, temporal: u8) -> LayerId {
 
 fn random_target(entropy: &mut SeededEntropy, kind: Kind, encodings: usize) -> Option<LayerId> {
     let r = entropy.next_u64();
-    (r % 9 != 0).then(|| {
+    (!r.is_multiple_of(9)).then(|| {
         layer(
             (r >> 8) as u8 % encodings as u8,
             (r >> 16) as u8 % kind.spatial(),
