@@ -7,10 +7,10 @@ import { binary, startServer, type Server } from './server.ts';
 
 const SECRET = 'a secret of tests, which opens nothing anywhere else';
 
-export async function startWithHosts(): Promise<Server> {
+export async function startWithHosts(extra: string[] = []): Promise<Server> {
   const file = path.join(await mkdtemp(path.join(tmpdir(), 'althing-secret-')), 'secret');
   await writeFile(file, SECRET, { mode: 0o600 });
-  return startServer(['--auth-hosts', 'authenticated', '--auth-secret-file', file]);
+  return startServer(['--auth-hosts', 'authenticated', '--auth-secret-file', file, ...extra]);
 }
 
 /** A moderator's token for one room, as an operator makes them. */

@@ -76,3 +76,16 @@ export async function expectProgress(page: Page, kind: 'audio' | 'video', count:
     .poll(() => progressing(page, kind), { timeout: 30_000, message: `${kind} streams that make progress` })
     .toBe(count);
 }
+
+/** The local UDP port that a page's media go through. */
+export async function mediaPort(page: Page): Promise<number> {
+  const port = await page.evaluate(async () => {
+    const stats = await window.__connections.at(-1)?.getStats();
+    const reports = [...(stats?.values() ?? [])];
+    const transport = reports.find((report) => report.type === 'transport');
+    const pair = reports.find((report) => report.id === transport?.selectedCandidatePairId);
+    return reports.find((report) => report.id === pair?.localCandidateId)?.port as unknown;
+  });
+  if (typeof port !== 'number') throw new Error(`no local port among the statistics: ${String(port)}`);
+  return port;
+}

@@ -1,6 +1,6 @@
 // Our web client, driven through what a person sees.
 import { expect, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from '@playwright/test';
-import { watchConnections } from './media.ts';
+import { expectProgress, watchConnections } from './media.ts';
 
 export interface Person {
   name: string;
@@ -88,4 +88,15 @@ export async function expectMoving(page: Page, name: string, kind: 'camera' | 's
         }),
     );
   await expect.poll(moves, { message: `${name}'s ${kind} moves` }).toBe(true);
+}
+
+/** Waits until everybody sees and hears everybody else. */
+export async function everybodyMoves(people: Person[]): Promise<void> {
+  const sees = async ({ page }: Person, others: Person[]) => {
+    await expect(tiles(page)).toHaveCount(others.length);
+    for (const other of others) await expectMoving(page, other.name);
+    await expectProgress(page, 'video', others.length);
+    await expectProgress(page, 'audio', others.length);
+  };
+  await Promise.all(people.map((person) => sees(person, people.filter((other) => other !== person))));
 }

@@ -1,5 +1,8 @@
 // At the door of a room: a password, a lobby, a room that is full, a host who is not there.
 import { test, expect, type Page } from '@playwright/test';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { accessible } from '../lib/accessible.ts';
 import { hostToken, startWithHosts } from '../lib/hosts.ts';
 import { expectMoving, inMeeting, join, knock, openPeople, screen, tileOf, tiles } from '../lib/meeting.ts';
@@ -169,6 +172,14 @@ test('a guest waits for the host, and comes in without a click', async ({ browse
     expect(await stored(page)).not.toContain(token);
     expect(guarded.log()).not.toContain(token);
 
+    await test.step('a reload is the same person', async () => {
+      await page.reload();
+      await inMeeting(page);
+      await expect(page.locator('[data-action=host]')).toBeVisible();
+      await expect(tileOf(guest.page, 'Dr. Host')).toBeVisible();
+      expect(page.url()).toBe(`${guarded.url}/hosted`);
+    });
+
     const bad = await knock(browser, guarded.url, 'hosted?jwt=not.a.token', 'Evil');
     await expect(screen(bad.page)).toHaveAttribute('data-screen', 'error');
     await expect(bad.page.locator('[data-said]')).toBeVisible();
@@ -179,8 +190,34 @@ test('a guest waits for the host, and comes in without a click', async ({ browse
   }
 });
 
-/** All that the page's storage holds. */
-function stored(page: Page): Promise<string> {
-  return page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state]));
-}
+test('somebody who says to be the host goes to log in, and comes back as the host', async ({ browser }) => {
+  // The operator's login page: it knows who this is, and sends them back.
+  const login = createServer((request, response) => {
+    const state = JSON.parse(new URL(request.url ?? '', 'http://x').searchParams.get('state') ?? '{}') as { room: string };
+    response.writeHead(302, { location: `${guarded.url}/${state.room}#jwt="${hostToken(state.room, 'Dr. Host')}"` }).end();
+  });
+  await once(login.listen(0, '127.0.0.1'), 'listening');
+  const { port } = login.address() as AddressInfo;
+  const guarded = await startWithHosts(['--auth-login-url', `http://127.0.0.1:${port}/?state={state}`]);
+  try {
+    const host = await knock(browser, guarded.url, 'signed', 'Somebody');
+    await expect(screen(host.page)).toHaveAttribute('data-screen', 'waithost');
+    await accessible(host.page, 'waiting for the host, who may be here');
+    await host.page.locator('[data-action=login]').click();
+    await expect(host.page.locator('[data-field=name]')).toHaveValue('Dr. Host');
+    expect(host.page.url()).toBe(`${guarded.url}/signed`);
+    await host.page.locator('[data-action=join]').first().click();
+    await inMeeting(host.page);
+    await expect(host.page.locator('[data-action=host]')).toBeVisible();
+    expect(host.errors).toEqual([]);
+    await host.context.close();
+  } finally {
+    await guarded.stop();
+    login.close();
+  }
+});
 
+/** All that the page's storage holds for longer than its tab. */
+function stored(page: Page): Promise<string> {
+  return page.evaluate(() => JSON.stringify([{ ...localStorage }, history.state]));
+}

@@ -12,6 +12,8 @@ Object.assign(globalThis, { WebSocket });
 
 const domain = 'meet.jitsi';
 const room = `independent@muc.${domain}`;
+const lobby = `independent@lobby.${domain}`;
+const MUC = 'http://jabber.org/protocol/muc';
 
 let server: Server;
 
@@ -43,19 +45,42 @@ class Person {
   }
 
   async join(): Promise<void> {
-    const conference = xml('conference', { xmlns: 'http://jitsi.org/protocol/focus', room });
-    const ready = await this.xmpp.iqCaller.request(
-      xml('iq', { type: 'set', to: `focus.${domain}` }, conference),
-    );
-    expect(ready.getChild('conference')?.attrs['ready']).toBe('true');
-    await this.xmpp.send(
-      xml(
-        'presence',
-        { to: `${room}/${this.nick}` },
-        xml('x', { xmlns: 'http://jabber.org/protocol/muc' }),
-      ),
-    );
+    await this.askForConference();
+    await this.enter(room);
     await this.until((s) => s.is('message') && s.getChild('subject') !== undefined);
+  }
+
+  async askForConference(): Promise<void> {
+    const conference = xml('conference', { xmlns: 'http://jitsi.org/protocol/focus', room });
+    const ready = await this.ask(`focus.${domain}`, conference);
+    expect(ready.getChild('conference')?.attrs['ready']).toBe('true');
+  }
+
+  /** Goes to a room, whatever it answers. */
+  async enter(where: string): Promise<void> {
+    const name = xml('nick', { xmlns: 'http://jabber.org/protocol/nick' }, this.nick);
+    await this.xmpp.send(xml('presence', { to: `${where}/${this.nick}` }, xml('x', { xmlns: MUC }), name));
+  }
+
+  /** A request that changes something. */
+  ask(to: string, payload: Element): Promise<Element> {
+    return this.xmpp.iqCaller.request(xml('iq', { type: 'set', to }, payload));
+  }
+
+  /** Sends somebody out of a room, or out of the lobby. */
+  async kick(where: string, nick: string): Promise<void> {
+    const item = xml('item', { nick, role: 'none' }, xml('reason', {}, 'enough'));
+    const done = await this.ask(where, xml('query', { xmlns: `${MUC}#admin` }, item));
+    expect(done.attrs['type']).toBe('result');
+  }
+
+  /** Lets somebody in who was seen in the lobby. */
+  async admit(nick: string): Promise<void> {
+    const seen = await this.until((s) => s.attrs['from'] === `${lobby}/${nick}` && s.attrs['type'] === undefined);
+    const to = seen.getChild('x', `${MUC}#user`)?.getChild('item')?.attrs['jid'];
+    expect(to).toBeDefined();
+    const invite = xml('x', { xmlns: `${MUC}#user` }, xml('invite', { to: to! }));
+    await this.xmpp.send(xml('message', { to: room }, invite));
   }
 
   async say(text: string): Promise<void> {
@@ -144,15 +169,7 @@ test('stanza joins by BOSH, talks, and is kicked by the moderator', async () => 
     .toEqual(['by bosh', ...Array.from({ length: 30 }, (_, n) => `to bosh ${n}`)]);
 
   const kicked = once(eve, 'muc:leave');
-  const item = xml('item', { nick: 'eve00000', role: 'none' }, xml('reason', {}, 'enough'));
-  const done = await ada.xmpp.iqCaller.request(
-    xml(
-      'iq',
-      { type: 'set', to: room },
-      xml('query', { xmlns: 'http://jabber.org/protocol/muc#admin' }, item),
-    ),
-  );
-  expect(done.attrs['type']).toBe('result');
+  await ada.kick(room, 'eve00000');
   const [presence] = (await kicked) as [{ muc?: { statusCodes?: string[] } }];
   expect(presence.muc?.statusCodes).toContain('307');
   expect(ada.left('eve00000')).toBe(true);
@@ -163,5 +180,58 @@ test('stanza joins by BOSH, talks, and is kicked by the moderator', async () => 
   eve.disconnect();
   await gone;
   await expect.poll(() => ada.left('eve00001')).toBe(true);
+  await ada.xmpp.stop();
+});
+
+test('a lobby: both knock, one is let in, the other is refused first', async () => {
+  const ada = await Person.connect('ada00000');
+  await ada.join();
+  const field = xml('field', { var: 'muc#roomconfig_membersonly' }, xml('value', {}, 'true'));
+  const form = xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, field);
+  expect((await ada.ask(room, xml('query', { xmlns: `${MUC}#owner` }, form))).attrs['type']).toBe('result');
+  await ada.enter(lobby);
+
+  await test.step('@xmpp/client is told where the lobby is, knocks, is invited, and comes in', async () => {
+    const bob = await Person.connect('bob00000');
+    await bob.askForConference();
+    await bob.enter(room);
+    const refused = await bob.until((s) => s.is('presence') && s.attrs['type'] === 'error');
+    const error = refused.getChild('error');
+    expect(error?.getChild('registration-required')).toBeDefined();
+    expect(error?.getChildText('lobbyroom', 'http://jitsi.org/jitmeet')).toBe(lobby);
+    await bob.enter(lobby);
+    await ada.admit('bob00000');
+    const invited = (s: Element) => s.is('message') && s.getChild('x', `${MUC}#user`)?.getChild('invite') !== undefined;
+    expect((await bob.until(invited)).attrs['from']).toBe(room);
+    await bob.enter(room);
+    await bob.say('inside');
+    await expect.poll(() => ada.said()).toContain('inside');
+    await bob.xmpp.stop();
+  });
+
+  await test.step('stanza is refused, knocks again, and is let in', async () => {
+    const eve = await byBosh();
+    const named = { nick: 'Eve' };
+    await expect(eve.joinRoom(room, 'eve00000', named)).rejects.toMatchObject({ error: { condition: 'registration-required' } });
+    await eve.joinRoom(lobby, 'eve00000', named);
+    await ada.until((s) => s.attrs['from'] === `${lobby}/eve00000`);
+    const sentAway = once(eve, 'muc:leave');
+    await ada.kick(lobby, 'eve00000');
+    const [presence] = (await sentAway) as [{ muc?: { statusCodes?: string[] } }];
+    expect(presence.muc?.statusCodes).toContain('307');
+
+    const invited = once(eve, 'muc:invite');
+    await eve.joinRoom(lobby, 'eve00001', named);
+    await ada.admit('eve00001');
+    const [invitation] = (await invited) as [{ room: string; type: string }];
+    expect(invitation).toMatchObject({ room, type: 'mediated' });
+    await eve.joinRoom(invitation.room, 'eve00001', named);
+    eve.sendMessage({ to: room, type: 'groupchat', body: 'by bosh, at last' });
+    await expect.poll(() => ada.said()).toContain('by bosh, at last');
+    expect(ada.left('eve00001')).toBe(false);
+    const gone = once(eve, 'stream:end');
+    eve.disconnect();
+    await gone;
+  });
   await ada.xmpp.stop();
 });
