@@ -7,12 +7,13 @@
 
 use althing_colibri::ClientMessage;
 use althing_forwarding::{
-    Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode,
+    Conference, EndpointKey, EndpointSettings, Limits, PacketSink, Settings, SlotMode,
 };
 use althing_model::{
     Encoding, EndpointId, FeedbackSources, MediaKind, MediaKinds, Role, SourceDescription,
     SourceName, Ssrc, VideoType,
 };
+use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use std::time::{Duration, Instant};
 
@@ -176,6 +177,19 @@ fn microphone_joins_a_hall_and_leaves(bencher: Bencher<'_, '_>, receivers: usize
         let key = meeting.join("new", 9000, &["a0"]);
         meeting.leave(key);
         meeting.pass(50);
+    });
+}
+
+/// A limit for all receivers comes or goes: each finds anew what it wants, and its layers. Items
+/// are receivers.
+#[divan::bench(args = RECEIVERS)]
+fn everybody_chooses_anew(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut meeting = Meeting::new(receivers, SENDERS, &["a0", "v0"]);
+    let mut limits = Limits::default();
+    bencher.counter(ItemsCount::new(receivers)).bench_local(|| {
+        limits.max_height = limits.max_height.xor(Some(90));
+        meeting.conference.set_limits(meeting.now, limits);
+        meeting.drain();
     });
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Chosen {
     /// The budget it was made with.
     budget: Option<u64>,
     /// What all of it takes; bit/s.
-    bitrate: u64,
+    pub(crate) bitrate: u64,
     /// Sources that it wants and cannot have.
     pub(crate) suspended: usize,
     pub(crate) oversends: bool,

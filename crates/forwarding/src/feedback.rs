@@ -42,7 +42,12 @@ impl Conference {
             let Some(endpoint) = self.endpoints.get_mut(index) else {
                 return false;
             };
-            let wanted = (!endpoint.wanted.is_empty()).then(|| endpoint.probe_goal());
+            let goal = if self.limits.without_probing {
+                endpoint.chosen.bitrate
+            } else {
+                endpoint.probe_goal()
+            };
+            let wanted = (!endpoint.wanted.is_empty()).then_some(goal);
             let due = endpoint.downlink.tick(now, wanted);
             if due.probe {
                 self.timers.arm(Timer::Pacing, now);

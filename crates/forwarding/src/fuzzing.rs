@@ -132,7 +132,16 @@ pub fn operations(data: &[u8]) {
                     conference.handle_message(now, key, message);
                 }
             }
-            (9, Some(key)) => conference.set_last_n(now, key, i32::from(a) - 2),
+            (9, Some(key)) if b & 1 == 0 => conference.set_last_n(now, key, i32::from(a) - 2),
+            (9, Some(_)) => {
+                let limits = Limits {
+                    last_n: (b & 2 != 0).then_some(u32::from(a) % 4),
+                    max_height: (b & 4 != 0).then_some(u32::from(a) * 8),
+                    without_probing: b & 8 != 0,
+                };
+                conference.set_limits(now, limits);
+                conference.allocated();
+            }
             (10, Some(key)) => answer(&mut conference, now, key, a, b, &mut sink),
             _ => {
                 now += Duration::from_millis(u64::from(a));

@@ -112,7 +112,7 @@ pub(crate) struct Outlet {
     /// What is being sent, once something is.
     segment: Option<Segment>,
     /// What was sent before that of the same source, the last first.
-    past: [Option<Segment>; PAST],
+    past: Vec<Segment>,
     /// How far timestamps are ahead of what the source's clock says.
     ahead: u32,
     last_frame: LastFrame,
@@ -168,7 +168,7 @@ impl Outlet {
             requester: Requester::NEW,
             target: None,
             segment: None,
-            past: [None; PAST],
+            past: Vec::new(),
             ahead: 0,
             last_frame: LastFrame::NONE,
             last_sequence: start as u64 | 0x1_0000,
@@ -298,8 +298,10 @@ impl Outlet {
     }
 
     fn push(&mut self, segment: Segment) {
-        self.past.rotate_right(1);
-        self.past[0] = self.segment.replace(segment);
+        if let Some(before) = self.segment.replace(segment) {
+            self.past.truncate(PAST - 1);
+            self.past.insert(0, before);
+        }
     }
 
     /// The view being sent from, if any.
@@ -336,7 +338,7 @@ impl Outlet {
             return None;
         }
         let mut next = None;
-        let segments = self.segment.iter().chain(self.past.iter().flatten());
+        let segments = self.segment.iter().chain(&self.past);
         for segment in segments {
             if sequence >= segment.first_sequence {
                 let number = segment.number(sequence);
@@ -426,7 +428,7 @@ impl Outlet {
     /// What was sent came from a source that is not here any more.
     fn forget_segments(&mut self) {
         self.segment = None;
-        self.past = [None; PAST];
+        self.past.clear();
         self.ahead = 0;
     }
 

@@ -91,6 +91,8 @@ pub struct Limits {
     /// No camera is forwarded, or asked for, taller than this; px of the smaller side. Screens
     /// stay as they are: smaller, they could not be read.
     pub max_height: Option<u32>,
+    /// Nothing is sent only to find out what a path could carry.
+    pub without_probing: bool,
 }
 
 impl Limits {

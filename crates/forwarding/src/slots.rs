@@ -30,6 +30,8 @@ const PLAIN: usize = 1024;
 /// key. Beyond that it refuses new ones, and remembering more is of no use.
 const ENDED: usize = 16 * 1024;
 const SETTLED: Duration = Duration::from_secs(1);
+/// Outlets that room is made for at once.
+const OUTLETS_STEP: usize = 8;
 
 /// Whether an outlet may be taken from its source; the least number goes first.
 pub(crate) type Evictable<'a> = &'a dyn Fn(&Outlet) -> Option<u64>;
@@ -286,6 +288,10 @@ impl Endpoint {
     fn add_outlet(&mut self, outlet: Outlet) -> usize {
         let index = self.outlets.len();
         self.list_ssrcs(index, &outlet);
+        if index == self.outlets.capacity() {
+            // Most outlets wait idle, in every endpoint: doubling would be dear.
+            self.outlets.reserve_exact(OUTLETS_STEP.max(index / 4));
+        }
         self.outlets.push(outlet);
         index
     }

@@ -341,6 +341,7 @@ fn a_limit_of_the_machine_leaves_screens_legible() {
     let limits = Limits {
         last_n: Some(2),
         max_height: Some(180),
+        ..Limits::default()
     };
     room.conference.set_limits(room.now, limits);
     room.pass(100);
@@ -413,4 +414,10 @@ fn a_change_of_speakers_concerns_those_who_lack_something() {
     room.conference.mark_who_must_choose();
     room.drain();
     assert_eq!(room.runs(), runs + 1);
+}
+
+#[test]
+fn an_idle_outlet_is_small() {
+    // A receiver in a hall has twenty, and there are a thousand receivers.
+    assert!(size_of::<crate::outlet::Outlet>() <= 320);
 }
