@@ -1,7 +1,8 @@
 //! Entry points for fuzzers.
 
 use crate::{
-    Conference, EndpointKey, EndpointSettings, Loudest, Output, PacketSink, Settings, SlotMode,
+    Conference, EndpointKey, EndpointSettings, Limits, Loudest, Output, PacketSink, Settings,
+    SlotMode,
 };
 use althing_colibri::ClientMessage;
 use althing_model::{
@@ -140,7 +141,7 @@ pub fn operations(data: &[u8]) {
                     without_probing: b & 8 != 0,
                 };
                 conference.set_limits(now, limits);
-                conference.allocated();
+                assert!(conference.allocated().endpoints_oversending <= keys.len());
             }
             (10, Some(key)) => answer(&mut conference, now, key, a, b, &mut sink),
             _ => {
