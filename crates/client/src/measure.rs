@@ -192,8 +192,8 @@ impl SecondDelays {
     }
 }
 
-/// A second is summed up for good when it is this many behind: media threads tell of it a second
-/// late at most.
+/// A second is summed up for good when it is this many behind: media threads tell of it a little
+/// over a second late at most.
 const OPEN_SECONDS: u64 = 4;
 
 /// What happened in which second. Shared by the media threads of a hub.

@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Own};
 use crate::media::unix_micros;
+use crate::packets::{self, Sender};
 use crate::stats::Recorder;
 use crate::stream::{Incoming, Stream, refused};
 use crate::{ClientSettings, Error, SignallingMode, VideoSettings, Watch};
@@ -60,7 +61,8 @@ pub(crate) struct Occupant {
     recorder: Arc<Mutex<Recorder>>,
     started: Instant,
     tasks: TaskTracker,
-    others: HashSet<String>,
+    /// Eight bytes each: in a room of a thousand everybody knows everybody.
+    others: HashSet<Sender>,
     call: Option<Call>,
     watch: Watch,
     /// A picture beside the camera: its number and what it is.
@@ -96,7 +98,7 @@ impl Occupant {
 
         let since = u64::try_from(started.elapsed().as_micros()).unwrap_or(0);
         let recorder = Recorder::new(
-            crate::packets::sender(&endpoint),
+            packets::sender(&endpoint),
             unix_micros().saturating_sub(since),
         );
         let recorder = Arc::new(Mutex::new(recorder));
@@ -353,10 +355,10 @@ impl Occupant {
         }
         match kind {
             None => {
-                self.others.insert(nick.to_owned());
+                self.others.insert(packets::sender(nick));
             }
             Some("unavailable") => {
-                self.others.remove(nick);
+                self.others.remove(&packets::sender(nick));
             }
             Some(_) => {}
         }

@@ -37,8 +37,10 @@ pub struct KindReport {
     pub loss_ratio: f64,
     /// Senders heard by the occupant that heard fewest, of those there at the end.
     pub fewest_senders: u64,
-    /// From a sender's generator to the arrival at the receivers' sockets.
+    /// From a sender's generator to the arrival at the receivers' sockets, in the stay.
     pub delay: DelayReport,
+    /// The same while they joined.
+    pub delay_joining: DelayReport,
 }
 
 /// What decoders would have made of the video, all occupants together.

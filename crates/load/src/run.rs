@@ -53,6 +53,7 @@ pub async fn run(
     run.sample(|samples, metrics| samples.steady = metrics)
         .await;
     let delivered_before = run.delivered();
+    run.joining_delays = run.delays();
     run.stay(stop, &mut progress).await;
     run.last_moves().await;
     // Read before anybody leaves: a sender that has stopped is not lost.
@@ -95,10 +96,14 @@ struct Run<'a> {
     /// How many times each room was made.
     rounds: Vec<usize>,
     sum: Sum,
+    /// Packets and bytes received by those who left.
+    gone: (u64, u64),
     joins: usize,
     failed: usize,
     first_failure: Option<String>,
     join_all: Duration,
+    /// Delays of sound and picture until everybody was in.
+    joining_delays: (Delays, Delays),
     moves: JoinSet<Moved>,
     back: Vec<Duration>,
     sharing: Option<Sharing>,
@@ -130,10 +135,12 @@ impl<'a> Run<'a> {
             seats: seats.collect(),
             rounds: vec![0; settings.rooms],
             sum: Sum::default(),
+            gone: (0, 0),
             joins: 0,
             failed: 0,
             first_failure: None,
             join_all: Duration::ZERO,
+            joining_delays: (Delays::default(), Delays::default()),
             moves: JoinSet::new(),
             back: Vec::new(),
             sharing: None,
@@ -240,7 +247,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until media is where it should be.
-    async fn settle(&mut self, stop: &CancellationToken, progress: &mut impl FnMut(Progress)) {
+    async fn settle(&self, stop: &CancellationToken, progress: &mut impl FnMut(Progress)) {
         let until = Instant::now() + SETTLE;
         let hears = self.settings.speakers > 0;
         while self.settings.media && self.settings.occupants > 1 && Instant::now() < until {
@@ -344,22 +351,34 @@ impl<'a> Run<'a> {
         self.seats.iter().filter_map(|seat| seat.occupant.as_ref())
     }
 
+    /// Takes somebody out of his seat.
+    fn stand(&mut self, seat: usize) -> Option<Client> {
+        let client = self.seats[seat].occupant.take()?;
+        let brief = client.brief();
+        self.gone.0 += brief.packets;
+        self.gone.1 += brief.bytes;
+        Some(client)
+    }
+
     /// Packets received by everybody so far, those who left included.
     fn delivered(&self) -> u64 {
-        self.sum.packets + self.clients().map(|c| c.brief().packets).sum::<u64>()
+        self.gone.0 + self.clients().map(|c| c.brief().packets).sum::<u64>()
     }
 
     fn delivered_bytes(&self) -> u64 {
-        self.sum.bytes + self.clients().map(|c| c.brief().bytes).sum::<u64>()
+        self.gone.1 + self.clients().map(|c| c.brief().bytes).sum::<u64>()
     }
 
-    /// Delays of all sound so far.
-    fn audio_delays(&self) -> Delays {
-        let mut delays = self.sum.audio_delay.clone();
+    /// Delays of all sound and of all pictures so far.
+    fn delays(&self) -> (Delays, Delays) {
+        let mut audio = self.sum.audio_delay.clone();
+        let mut video = self.sum.video_delay.clone();
         for client in self.clients() {
-            delays.add(&client.stats().audio_delay);
+            let stats = client.stats();
+            audio.add(&stats.audio_delay);
+            video.add(&stats.video_delay);
         }
-        delays
+        (audio, video)
     }
 
     async fn sample(&mut self, put: impl FnOnce(&mut Samples, Metrics)) {
@@ -464,8 +483,8 @@ impl<'a> Run<'a> {
             media_p99_seconds: report::percentile(&sum.connected_after, 0.99),
             stanzas: sum.stanzas,
             stanza_bytes: sum.stanza_bytes,
-            audio: sum.audio(present.fewest_speakers()),
-            video: sum.video(present.fewest_cameras()),
+            audio: sum.audio(present.fewest_speakers(), &self.joining_delays.0),
+            video: sum.video(present.fewest_cameras(), &self.joining_delays.1),
             pictures: report::PictureReport::of(&sum.pictures, sum.watched),
             unheard: sum.unheard,
             unseen: sum.unseen,

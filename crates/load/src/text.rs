@@ -41,6 +41,8 @@ fn kind(out: &mut String, name: &str, kind: &KindReport) {
     }
     line(out, "", &faults);
     line(out, "", &format!("delay {}", delay(&kind.delay)));
+    let joining = format!("while joining {}", delay(&kind.delay_joining));
+    line(out, "", &joining);
 }
 
 fn line(out: &mut String, name: &str, text: &str) {

@@ -101,6 +101,11 @@ impl Program {
         ClientSettings::new(self.url.clone(), room, name)
     }
 
+    /// Its metrics, for whoever fetches them by itself.
+    pub(crate) fn metrics_url(&self) -> Url {
+        format!("http://{}/metrics", self.admin).parse().unwrap()
+    }
+
     /// A GET on the admin listener.
     pub(crate) fn admin_get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();

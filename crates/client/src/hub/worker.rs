@@ -14,13 +14,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 const WAKE: Token = Token(usize::MAX);
 /// A socket that never empties does not keep the others waiting.
 const MOST_BATCHES: usize = 16;
+const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// Starts a thread; it ends when its orders do.
 pub(super) fn start(
@@ -43,6 +44,7 @@ pub(super) fn start(
         buffers: Some(Buffers::new()),
         packet: Vec::with_capacity(2_048),
         second: (0, SecondDelays::default()),
+        told_at: Instant::now(),
         timeline,
         counts,
     };
@@ -78,6 +80,7 @@ struct Worker {
     buffers: Option<Buffers>,
     packet: Vec<u8>,
     second: (u64, SecondDelays),
+    told_at: Instant,
     timeline: Timeline,
     counts: Arc<Counts>,
 }
@@ -136,6 +139,15 @@ impl Worker {
                 self.timeouts();
             }
             self.timeouts();
+            self.tell_delays();
+        }
+    }
+
+    /// Now and then, so that whoever reads them is not far behind.
+    fn tell_delays(&mut self) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.told_at) >= TELL_EVERY {
+            self.told_at = now;
             self.end_second(unix_micros() / 1_000_000);
         }
     }
@@ -342,13 +354,12 @@ impl Worker {
         self.second.1.record(kind, micros);
     }
 
+    /// Hands over what was counted; the next are counted for the second `now`.
     fn end_second(&mut self, now: u64) {
-        if now > self.second.0 {
-            if self.second.0 > 0 {
-                self.timeline.add(self.second.0, &self.second.1);
-            }
-            self.second = (now, SecondDelays::default());
+        if self.second.0 > 0 {
+            self.timeline.add(self.second.0, &self.second.1);
         }
+        self.second = (now, SecondDelays::default());
     }
 
     fn timeouts(&mut self) {

@@ -12,6 +12,8 @@ const LARGEST_PAYLOAD: usize = 1_100;
 const HISTORY: usize = 1_024;
 /// As libwebrtc: no two keyframes closer than this, however many ask.
 const KEYFRAMES_APART: Duration = Duration::from_millis(300);
+/// More than a second of anything sensible has.
+const MOST_WAITING: usize = 4_096;
 const CLOCK: u128 = 90_000;
 
 /// One packet, as good as written: its bytes follow from this.
@@ -105,6 +107,8 @@ pub(super) struct Camera {
     settings: VideoSettings,
     period: Duration,
     pub(super) streams: Vec<Stream>,
+    /// Packets that the pacer has not sent yet.
+    pub(super) waiting: VecDeque<Planned>,
     started: Instant,
     next_frame: Instant,
     wanted: i32,
@@ -147,6 +151,7 @@ impl Camera {
             period: Duration::from_secs(1) / settings.frame_rate.clamp(1, 60),
             settings,
             streams,
+            waiting: VecDeque::new(),
             started: now,
             next_frame: now,
             wanted: 0,
@@ -206,14 +211,18 @@ impl Camera {
         self.started
     }
 
-    /// Plans the packets of the frame that is due, low encodings first.
-    pub(super) fn frame(&mut self, now: Instant, out: &mut VecDeque<Planned>) {
+    /// Plans the packets of the frame that is due, low encodings first. Frames are left out while
+    /// too many packets wait.
+    pub(super) fn frame(&mut self, now: Instant) {
         if !self.is_active() || self.next_frame > now {
             return;
         }
         let captured = self.next_frame;
         // Frames that nobody had the time to send are not made up for.
         self.next_frame = (captured + self.period).max(now.checked_sub(self.period).unwrap_or(now));
+        if self.waiting.len() > MOST_WAITING {
+            return;
+        }
         let since_start = captured.saturating_duration_since(self.started);
         let (camera, layers, weight) = (
             self.number,
@@ -256,7 +265,7 @@ impl Camera {
             let packets = size.div_ceil(LARGEST_PAYLOAD).max(1);
             let each = (size / packets).clamp(LEAST_VIDEO, LARGEST_PAYLOAD);
             for packet in 0..packets {
-                out.push_back(Planned {
+                self.waiting.push_back(Planned {
                     camera,
                     sequence: stream.sequence,
                     timestamp: stream.timestamp(since_start),
@@ -301,11 +310,12 @@ mod tests {
 
     /// The packets of so many milliseconds.
     fn run(camera: &mut Camera, from: Instant, millis: u64) -> Vec<Planned> {
-        let mut out = VecDeque::new();
+        let mut out = Vec::new();
         for milli in 0..millis {
-            camera.frame(from + Duration::from_millis(milli), &mut out);
+            camera.frame(from + Duration::from_millis(milli));
+            out.extend(camera.waiting.drain(..));
         }
-        out.into()
+        out
     }
 
     #[test]

@@ -32,7 +32,7 @@ struct Frame {
 /// A decoder without pictures.
 #[derive(Debug, Default)]
 pub(super) struct Playout {
-    waiting: BTreeMap<u64, Part>,
+    waiting: BTreeMap<u64, Option<Part>>,
     last: Option<u64>,
     /// Packets were lost since the last whole frame.
     gap: bool,
@@ -68,11 +68,12 @@ impl Playout {
         self.needs_keyframe
     }
 
-    /// Takes in a packet; everything below `settled` has come or never will.
+    /// Takes in a packet, `None` for one of padding; everything below `settled` has come or never
+    /// will.
     pub(super) fn arrive(
         &mut self,
         number: u64,
-        part: Part,
+        part: Option<Part>,
         settled: u64,
         now: Instant,
         stats: &mut VideoStats,
@@ -102,12 +103,13 @@ impl Playout {
         }
     }
 
-    fn part(&mut self, number: u64, part: Part, now: Instant, stats: &mut VideoStats) {
+    fn part(&mut self, number: u64, part: Option<Part>, now: Instant, stats: &mut VideoStats) {
         if self.last.is_some_and(|last| number != last + 1) {
             self.gap = true;
             self.drop_frame(stats);
         }
         self.last = Some(number);
+        let Some(part) = part else { return };
         if !part.packet.consistent {
             stats.violations += 1;
         }
@@ -273,7 +275,7 @@ mod tests {
                 let now = start + Duration::from_millis(33) * place;
                 let number = u64::from(place);
                 let part = part(place, *encoding, *frame, *refers_to);
-                playout.arrive(number, part, number + 1, now, &mut stats);
+                playout.arrive(number, Some(part), number + 1, now, &mut stats);
             }
         }
         (stats, playout.needs_keyframe())
@@ -330,7 +332,8 @@ mod tests {
                 playout.pause();
             }
             let part = part(place, 0, place + 1, place.max(1));
-            playout.arrive(u64::from(place), part, u64::from(place) + 1, at, &mut stats);
+            let number = u64::from(place);
+            playout.arrive(number, Some(part), number + 1, at, &mut stats);
         }
         assert_eq!((stats.freezes, stats.frames), (1, 40));
         assert_eq!(stats.frozen, Duration::from_millis(1_000));
@@ -341,13 +344,23 @@ mod tests {
         let start = Instant::now();
         let mut stats = VideoStats::default();
         let mut playout = Playout::default();
-        playout.arrive(0, part(0, 0, 1, 1), 1, start, &mut stats);
-        playout.arrive(2, part(2, 0, 3, 2), 1, start, &mut stats);
+        playout.arrive(0, Some(part(0, 0, 1, 1)), 1, start, &mut stats);
+        playout.arrive(2, Some(part(2, 0, 3, 2)), 1, start, &mut stats);
         assert_eq!(stats.frames, 1);
-        playout.arrive(1, part(1, 0, 2, 1), 3, start, &mut stats);
+        playout.arrive(1, Some(part(1, 0, 2, 1)), 3, start, &mut stats);
         assert_eq!(
             (stats.frames, stats.violations, stats.undecodable),
             (3, 0, 0)
         );
+    }
+    #[test]
+    fn padding_between_frames_is_no_gap() {
+        let start = Instant::now();
+        let mut stats = VideoStats::default();
+        let mut playout = Playout::default();
+        playout.arrive(0, Some(part(0, 0, 1, 1)), 1, start, &mut stats);
+        playout.arrive(1, None, 2, start, &mut stats);
+        playout.arrive(2, Some(part(1, 0, 2, 1)), 3, start, &mut stats);
+        assert_eq!((stats.frames, stats.violations), (2, 0));
     }
 }

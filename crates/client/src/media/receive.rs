@@ -348,13 +348,20 @@ impl Slot {
         arrived_micros: u64,
         recorder: &mut Recorder,
     ) -> Option<(MediaKind, u64)> {
-        if packet.payload.is_empty() {
-            // Padding keeps its number.
-            self.numbering.arrive(packet.sequence, now);
+        if packet.payload.is_empty() && packet.repaired {
             recorder.probes += 1;
             return None;
         }
         let (number, arrival) = self.numbering.arrive(packet.sequence, now);
+        if packet.payload.is_empty() {
+            // Padding has a number like everything else.
+            recorder.probes += 1;
+            if let Some(playout) = &mut self.playout {
+                let settled = self.numbering.settled();
+                playout.arrive(number, None, settled, now, &mut recorder.pictures);
+            }
+            return None;
+        }
         if arrival == Arrival::Repeated {
             if packet.repaired {
                 recorder.probes += 1;
@@ -392,7 +399,7 @@ impl Slot {
             };
             let settled = self.numbering.settled();
             let frames = recorder.pictures.frames;
-            playout.arrive(number, part, settled, now, &mut recorder.pictures);
+            playout.arrive(number, Some(part), settled, now, &mut recorder.pictures);
             if recorder.pictures.frames > frames {
                 recorder.shown(&marker, arrived_micros);
             }

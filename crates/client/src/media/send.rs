@@ -8,7 +8,6 @@ use althing_model::profile::extension;
 use althing_model::{Encoding, MediaKind, Ssrc};
 use althing_rtp::RtpHeader;
 use althing_rtp::rtcp::{self, SenderInfo};
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// 20 ms of Opus.
@@ -22,8 +21,6 @@ const PACING: u64 = 5;
 const PACING_DIVISOR: u64 = 2;
 const SLOWEST_PACE: u64 = 1_000_000;
 const BURST: Duration = Duration::from_millis(5);
-/// Frames are left out while more packets wait than a second of anything sensible has.
-const MOST_WAITING: usize = 4_096;
 
 /// What an occupant is to send.
 #[derive(Debug, Clone)]
@@ -68,7 +65,8 @@ pub(crate) struct Generator {
     cameras: Vec<Camera>,
     /// Heights wanted of sources before they exist.
     wanted: Vec<(u8, i32)>,
-    waiting: VecDeque<Planned>,
+    /// Whose turn it is with the pacer.
+    turn: usize,
     pace_at: Instant,
     report_at: Option<Instant>,
     transport_cc: u16,
@@ -83,7 +81,7 @@ impl Generator {
             microphone: None,
             cameras: Vec::new(),
             wanted: Vec::new(),
-            waiting: VecDeque::new(),
+            turn: 0,
             pace_at: now,
             report_at: None,
             transport_cc: 0,
@@ -138,7 +136,8 @@ impl Generator {
 
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let microphone = self.microphone.as_ref().map(|m| m.next_at);
-        let paced = (!self.waiting.is_empty()).then_some(self.pace_at);
+        let waits = self.cameras.iter().any(|c| !c.waiting.is_empty());
+        let paced = waits.then_some(self.pace_at);
         let frames = self.cameras.iter().filter_map(Camera::next_at);
         frames
             .chain(microphone)
@@ -157,14 +156,12 @@ impl Generator {
             return Some((MediaKind::Audio, header));
         }
         for camera in &mut self.cameras {
-            if self.waiting.len() < MOST_WAITING {
-                camera.frame(now, &mut self.waiting);
-            }
+            camera.frame(now);
         }
-        if self.waiting.is_empty() || self.pace_at > now + BURST {
+        if self.pace_at > now + BURST {
             return None;
         }
-        let mut planned = self.waiting.pop_front()?;
+        let mut planned = self.next_planned()?;
         let rate: u64 = self.cameras.iter().map(Camera::bitrate).sum();
         let rate = (rate * PACING / PACING_DIVISOR).max(SLOWEST_PACE);
         let takes = Duration::from_secs_f64(f64::from(planned.size) * 8.0 / rate as f64);
@@ -181,6 +178,17 @@ impl Generator {
         let ssrc = stream.encoding.primary;
         let header = self.write(&planned, VP8, planned.sequence, ssrc, None, out);
         Some((MediaKind::Video, header))
+    }
+
+    /// The cameras take turns: a large frame of a screen does not hold up a face.
+    fn next_planned(&mut self) -> Option<Planned> {
+        for _ in 0..self.cameras.len() {
+            self.turn = (self.turn + 1) % self.cameras.len();
+            if let Some(planned) = self.cameras[self.turn].waiting.pop_front() {
+                return Some(planned);
+            }
+        }
+        None
     }
 
     fn audio_packet(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// Whoever came back is listened for this long.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a viewer should have to see a share, at the least.
+const TIME: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What a task of ours came back with.
@@ -40,6 +42,8 @@ pub(super) struct Sharing {
     viewers: Vec<(String, usize)>,
     looked: HashSet<String>,
     shown: Vec<Duration>,
+    /// Delays of the sound when everybody was in, and when the share began.
+    joining: Delays,
     before: Delays,
 }
 
@@ -71,13 +75,24 @@ impl Sharing {
         }
     }
 
+    /// Somebody leaves. Whoever had no time to see the share is no viewer.
+    pub(super) fn leave(&mut self, endpoint: &str, stats: &ClientStats) {
+        self.look(endpoint, stats);
+        let started = |room: usize| self.rooms[room].as_ref().map_or(0, |s| s.at_micros);
+        let looked = &self.looked;
+        self.viewers.retain(|(viewer, room)| {
+            let watched = unix_micros().saturating_sub(started(*room));
+            viewer != endpoint || looked.contains(viewer) || u128::from(watched) > TIME.as_micros()
+        });
+    }
+
     /// `delays` are those of all sound, from the beginning.
     pub(super) fn report(&self, delays: &Delays) -> ShareReport {
         ShareReport {
             viewers: self.viewers.len(),
             seen: self.looked.len(),
             shown: TimesReport::of(&self.shown),
-            audio_before: DelayReport::of(&self.before),
+            audio_before: DelayReport::of(&self.before.since(&self.joining)),
             audio_after: DelayReport::of(&delays.since(&self.before)),
         }
     }
@@ -202,7 +217,8 @@ impl Run<'_> {
             viewers: Vec::new(),
             looked: HashSet::new(),
             shown: Vec::new(),
-            before: self.audio_delays(),
+            joining: self.joining_delays.0.clone(),
+            before: self.delays().0,
         };
         for seat in &self.seats {
             let Some(client) = &seat.occupant else {
@@ -237,9 +253,12 @@ impl Run<'_> {
             if self.seats[seat].place == 0 {
                 continue;
             }
-            let Some(client) = self.seats[seat].occupant.take() else {
+            let Some(client) = self.stand(seat) else {
                 continue;
             };
+            if let Some(sharing) = &mut self.sharing {
+                sharing.leave(client.endpoint(), &client.stats());
+            }
             let again = self.client_settings(seat);
             let speaks = self.seats[seat].place < self.settings.speakers;
             let hears = self.settings.speakers > usize::from(speaks);
@@ -256,7 +275,7 @@ impl Run<'_> {
         let mut coming = Vec::new();
         for seat in 0..self.seats.len() {
             if self.seats[seat].room == room {
-                if let Some(client) = self.seats[seat].occupant.take() {
+                if let Some(client) = self.stand(seat) {
                     leaving.push((seat, client));
                 }
                 coming.push((seat, self.client_settings(seat)));

@@ -20,13 +20,11 @@ pub(super) struct Sum {
     audio: KindStats,
     video: KindStats,
     pub(super) audio_delay: Delays,
-    video_delay: Delays,
+    pub(super) video_delay: Delays,
     pub(super) pictures: VideoStats,
     pub(super) watched: Duration,
     pub(super) joined_after: Vec<Duration>,
     pub(super) connected_after: Vec<Duration>,
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
     pub(super) probes: u64,
     pub(super) nacked: u64,
     pub(super) stanzas: u64,
@@ -50,8 +48,6 @@ impl Sum {
         self.watched += seen_for.saturating_mul(pictures);
         self.joined_after.push(stats.joined_after);
         self.connected_after.extend(stats.connected_after);
-        self.packets += stats.packets;
-        self.bytes += stats.bytes;
         self.probes += stats.probes;
         self.nacked += stats.nacked;
         self.stanzas += stats.stanzas;
@@ -74,21 +70,23 @@ impl Sum {
         self.fewest.map_or(0, |(_, video)| video)
     }
 
-    pub(super) fn audio(&self, fewest_senders: u64) -> KindReport {
-        kind(self.audio, &self.audio_delay, fewest_senders)
+    /// `joining` are the delays until everybody was in.
+    pub(super) fn audio(&self, fewest_senders: u64, joining: &Delays) -> KindReport {
+        kind(self.audio, &self.audio_delay, fewest_senders, joining)
     }
 
-    pub(super) fn video(&self, fewest_senders: u64) -> KindReport {
-        kind(self.video, &self.video_delay, fewest_senders)
+    pub(super) fn video(&self, fewest_senders: u64, joining: &Delays) -> KindReport {
+        kind(self.video, &self.video_delay, fewest_senders, joining)
     }
 }
 
-fn kind(packets: KindStats, delays: &Delays, fewest_senders: u64) -> KindReport {
+fn kind(packets: KindStats, delays: &Delays, fewest_senders: u64, joining: &Delays) -> KindReport {
     let expected = packets.received + packets.lost;
     KindReport {
         packets,
         loss_ratio: ratio(packets.lost as f64, expected as f64),
         fewest_senders,
-        delay: DelayReport::of(delays),
+        delay: DelayReport::of(&delays.since(joining)),
+        delay_joining: DelayReport::of(joining),
     }
 }
