@@ -270,6 +270,13 @@ impl Transport {
         }
     }
 
+    /// Whether its keys have sealed almost as many sources as they may in their life, about 90,000:
+    /// it should be replaced by another before they refuse new ones.
+    #[must_use]
+    pub fn is_worn_out(&self) -> bool {
+        matches!(&self.phase, Phase::Connected { srtp, .. } if srtp.is_worn_out())
+    }
+
     /// Numbers about it.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -16,7 +16,7 @@ mod window;
 use crate::{DropReason, SealError};
 use cipher::Cipher;
 use keys::Master;
-use sources::Sources;
+use sources::{MAX_RETIRED, MAX_RETIRED_OF_OURS, Sources};
 
 /// What media is sealed with (RFC 5764 §4.1.2, RFC 7714 §14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,11 +117,16 @@ impl Srtp {
             profile,
             sealing,
             opening,
-            sealed: Sources::default(),
-            opened: Sources::default(),
-            opened_rtcp: Sources::default(),
+            sealed: Sources::new(MAX_RETIRED_OF_OURS),
+            opened: Sources::new(MAX_RETIRED),
+            opened_rtcp: Sources::new(MAX_RETIRED),
             next_rtcp_index: 0,
         })
+    }
+
+    /// See [`Transport::is_worn_out`](crate::Transport::is_worn_out).
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.sealed.is_nearly_full()
     }
 
     pub(crate) const fn profile(&self) -> SrtpProfile {

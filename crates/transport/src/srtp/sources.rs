@@ -6,16 +6,22 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub(super) const MAX_LIVE: usize = 1024;
 /// Sources of which only the newest index is remembered, so that they can never use one twice.
 pub(super) const MAX_RETIRED: usize = 16 * 1024;
+/// Likewise where it is we who choose them: a day of people who come back once a second. 24 bytes
+/// each, and only for those that there were.
+pub(super) const MAX_RETIRED_OF_OURS: usize = 96 * 1024;
+/// With so few left the keys are worn out: time enough to agree on others.
+const SPARE: usize = 8 * 1024;
 
 type Map<V> = HashMap<u32, V, BuildHasherDefault<SsrcHasher>>;
 
 /// The window of every SSRC. When there are too many, the one unused longest keeps only its
 /// newest index and, if it comes back, begins behind that.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sources {
     slots: Map<u32>,
     live: Vec<Source>,
     retired: Map<u64>,
+    max_retired: usize,
     clock: u64,
 }
 
@@ -27,6 +33,21 @@ struct Source {
 }
 
 impl Sources {
+    pub(super) fn new(max_retired: usize) -> Self {
+        Self {
+            slots: Map::default(),
+            live: Vec::new(),
+            retired: Map::default(),
+            max_retired,
+            clock: 0,
+        }
+    }
+
+    /// There may soon be no more sources.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.retired.len() + SPARE >= self.max_retired
+    }
+
     /// Where the window of a source is, if it has one.
     pub(super) fn get(&self, ssrc: u32) -> Option<usize> {
         self.slots.get(&ssrc).map(|slot| *slot as usize)
@@ -41,7 +62,7 @@ impl Sources {
         if let Some(end) = self.retired.get(&ssrc) {
             return Some(Window::after(*end));
         }
-        let full = self.live.len() >= MAX_LIVE && self.retired.len() >= MAX_RETIRED;
+        let full = self.live.len() >= MAX_LIVE && self.retired.len() >= self.max_retired;
         (!full).then(Window::default)
     }
 
@@ -128,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_source_pushed_out_never_repeats_an_index() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new(MAX_RETIRED);
         sources.get_or_insert(7).unwrap().mark(100);
         for ssrc in 1000..1000 + MAX_LIVE as u32 {
             sources.get_or_insert(ssrc).unwrap().mark(1);
@@ -141,9 +162,14 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_new_sources() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new(MAX_RETIRED);
         let count = (MAX_LIVE + MAX_RETIRED) as u32;
         for ssrc in 0..count {
+            assert_eq!(
+                sources.is_nearly_full(),
+                ssrc as usize >= MAX_LIVE + MAX_RETIRED - SPARE,
+                "{ssrc}"
+            );
             assert!(sources.get_or_insert(ssrc).is_some());
         }
         assert!(sources.get_or_insert(count).is_none());
