@@ -20,6 +20,10 @@ use althing_model::profile::extension;
 use slab::Slab;
 use std::time::Instant;
 
+/// About what a header takes that goes to a receiver, without a dependency descriptor: rates are
+/// compared with what paths carry.
+const HEADER: usize = 20;
+
 impl Conference {
     pub(crate) fn forward_video(
         &mut self,
@@ -60,7 +64,9 @@ impl Conference {
             s.reshape();
         }
         let incoming = &mut s.incoming[encoding];
-        incoming.measure(&facts, original.body.len(), now);
+        let descriptor = original.packet.extension(extension::DEPENDENCY_DESCRIPTOR);
+        let header = HEADER + descriptor.map_or(0, <[u8]>::len);
+        incoming.measure(&facts, original.body.len() + header, now);
         let measured = s.measured;
         if !measured {
             self.start_measuring(source, now);

@@ -3,6 +3,7 @@
 
 mod receiver;
 mod sender;
+mod swept;
 mod vectors;
 
 use crate::layers::LayerId;

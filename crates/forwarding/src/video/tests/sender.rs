@@ -91,6 +91,8 @@ pub(super) struct Sender {
     pub(super) refuses_keys: bool,
     /// An encoding that is not sent.
     pub(super) silent: Option<u8>,
+    /// Each layer of pictures takes four times what the one below takes.
+    pub(super) heavier: bool,
     pub(super) bodies: BTreeMap<(FrameId, u8), Vec<u8>>,
 }
 
@@ -122,6 +124,7 @@ impl Sender {
             tick: 0,
             refuses_keys: false,
             silent: None,
+            heavier: false,
             bodies: BTreeMap::new(),
         }
     }
@@ -222,7 +225,12 @@ impl Sender {
             if spatial > 0 && kind.inter_layer(key) {
                 refs.push((encoding, index, spatial - 1));
             }
-            let packets = 1 + (self.entropy.next_u64() % 4) as u8;
+            let above = if self.heavier {
+                encoding.max(spatial)
+            } else {
+                0
+            };
+            let packets = (1 + (self.entropy.next_u64() % 4) as u8) << (2 * above);
             let frame = Frame {
                 id,
                 temporal,
