@@ -165,6 +165,10 @@ pub struct ServerReport {
     /// From the first quarter of the stay to the last, as a part of the first; of a stay of 20 s or
     /// more.
     pub memory_growth: Option<f64>,
+    /// The greatest load of a media thread, by its own measure: at 1 it begins to leave things off.
+    pub worst_stress: f64,
+    /// How many steps it went in leaving things off: pictures first, newcomers last.
+    pub worst_shedding: u64,
     /// From the first join to the end, by reason.
     pub packets_dropped: BTreeMap<String, u64>,
     /// From the first join to the end, by error.

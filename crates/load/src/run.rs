@@ -409,7 +409,7 @@ impl<'a> Run<'a> {
         self.asking = false;
         let now = Instant::now();
         let Some(metrics) = metrics else { return };
-        self.samples.memory.extend(metrics.memory());
+        self.samples.note(&metrics);
         let Some(cpu) = metrics.cpu() else { return };
         if let Some((at, before)) = self.cpu {
             let since = now.duration_since(at).as_secs_f64();

@@ -52,6 +52,13 @@ impl Metrics {
         self.get(MEMORY)
     }
 
+    /// The worst of a family with one label.
+    fn worst(&self, name: &str) -> f64 {
+        self.family(name)
+            .map(|(_, value)| value)
+            .fold(0.0, f64::max)
+    }
+
     /// Whether there is what a report needs.
     pub(crate) fn is_ours(&self) -> bool {
         self.cpu().is_some()
@@ -125,10 +132,23 @@ pub(crate) struct Samples {
     /// Before the first left.
     pub(crate) after: Metrics,
     /// Memory, each second of the stay.
-    pub(crate) memory: Vec<f64>,
+    memory: Vec<f64>,
+    stress: f64,
+    shedding: f64,
 }
 
 impl Samples {
+    /// Takes in what the server said in a second of the stay.
+    pub(crate) fn note(&mut self, metrics: &Metrics) {
+        self.memory.extend(metrics.memory());
+        self.stress = self
+            .stress
+            .max(metrics.worst("althing_bridge_worker_stress"));
+        self.shedding = self
+            .shedding
+            .max(metrics.worst("althing_bridge_worker_shedding"));
+    }
+
     /// `delivered` are the packets that occupants received in the stay of `seconds`.
     pub(crate) fn report(&self, delivered: u64, seconds: f64, joined: usize) -> ServerReport {
         let over = |name: &str| {
@@ -169,6 +189,8 @@ impl Samples {
             memory_bytes: memory(&self.after) as u64,
             memory_bytes_per_occupant: part(grown, joined as f64) as u64,
             memory_growth: growth(&self.memory),
+            worst_stress: self.stress,
+            worst_shedding: self.shedding as u64,
             packets_dropped: dropped("althing_bridge_packets_dropped_total"),
             send_errors: dropped("althing_bridge_send_errors_total"),
         }
@@ -217,7 +239,7 @@ mod tests {
             before: start.clone(),
             steady: start,
             after: later(),
-            memory: Vec::new(),
+            ..Samples::default()
         };
         let report = samples.report(1_000_000, 4.0, 10);
         assert_eq!(report.cpu_seconds, 2.0);
@@ -226,6 +248,18 @@ mod tests {
         assert_eq!(report.cpu_seconds_per_gigabit, 1.0);
         assert_eq!(report.packets_dropped["no_path"], 7);
         assert_eq!(report.memory_growth, None);
+    }
+
+    #[test]
+    fn the_worst_of_all_threads_and_seconds_is_kept() {
+        let mut samples = Samples::default();
+        for (one, two) in [(0.1, 0.7), (0.3, 0.2)] {
+            samples.note(&Metrics::parse(&format!(
+                "althing_bridge_worker_stress{{worker=\"0\"}} {one}\n\
+                 althing_bridge_worker_stress{{worker=\"1\"}} {two}\n"
+            )));
+        }
+        assert_eq!(samples.report(0, 1.0, 1).worst_stress, 0.7);
     }
 
     #[test]

@@ -219,6 +219,13 @@ impl Report {
                     server.join_cpu_seconds_per_occupant * 1e3
                 ),
             );
+            if server.worst_shedding > 0 {
+                let text = format!(
+                    "overloaded: it left things off, step {} (stress {:.2})",
+                    server.worst_shedding, server.worst_stress
+                );
+                line(out, "", &text);
+            }
             let reasons = server.packets_dropped.iter().chain(&server.send_errors);
             let dropped: Vec<String> = reasons
                 .map(|(reason, count)| format!("{count} {reason}"))

@@ -314,7 +314,7 @@ fn networks(matches: &ArgMatches, settings: &mut LoadSettings) -> Result<()> {
         bandwidth: matches
             .get_one::<usize>("bandwidth")
             .map(|kilobits| *kilobits as u64 * 1_000),
-        ..each_way.clone()
+        ..each_way
     };
     settings.uplink = Network {
         loss: part("uplink-loss")?,
