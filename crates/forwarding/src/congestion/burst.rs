@@ -28,18 +28,25 @@ impl Burst {
     }
 
     /// A packet left as part of it, be it padding or not.
-    pub(crate) fn sent(&mut self, size: usize) {
-        self.bytes += size as u64;
+    pub(crate) fn sent(&mut self, now: Instant, size: usize) {
         self.packets += 1;
+        self.bytes += size as u64;
+        if now <= self.since {
+            // What leaves first is not measured; what it has too much must not be missing later.
+            self.bytes = self.bytes.min(self.until(now));
+        }
+    }
+
+    /// How many bytes there should be by the next tick.
+    fn until(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.since) + TICK;
+        let bytes = u128::from(self.cluster.rate) * since.as_micros() / 8_000_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// How many bytes of padding are due, so that the rate holds until the next tick.
     pub(crate) fn due(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.since) + TICK;
-        let bytes = u128::from(self.cluster.rate) * since.as_micros() / 8_000_000;
-        u64::try_from(bytes)
-            .unwrap_or(u64::MAX)
-            .saturating_sub(self.bytes)
+        self.until(now).saturating_sub(self.bytes)
     }
 
     pub(crate) fn is_over(&self, now: Instant) -> bool {
@@ -71,11 +78,14 @@ mod tests {
             }
             at.push(burst.due(now));
             while burst.due(now) > 0 {
-                burst.sent(500);
+                burst.sent(now, 500);
             }
         }
         assert_eq!(at, [1000, 1000, 1000], "15 ms");
         assert!(burst.bytes >= 3000);
+        let mut burst = Burst::new(cluster, start);
+        burst.sent(start, 9000);
+        assert_eq!(burst.due(start + TICK), 1000, "it began with a frame");
     }
 
     #[test]

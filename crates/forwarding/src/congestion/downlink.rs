@@ -123,7 +123,7 @@ impl Downlink {
     /// Numbers a packet of `size` bytes that is leaving.
     pub(crate) fn number(&mut self, now: Instant, size: usize) -> u16 {
         if let Some(burst) = &mut self.burst {
-            burst.sent(size);
+            burst.sent(now, size);
         }
         self.sent.record(now, size)
     }

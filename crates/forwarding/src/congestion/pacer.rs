@@ -18,6 +18,11 @@ const FACTOR_OF: u64 = 2;
 const BURST: i64 = 10_000;
 /// The deepest debt, in time at the pacing rate: what need not wait takes from the same budget.
 const DEBT: Duration = Duration::from_millis(100);
+/// Retransmissions keep to the estimate, with everything else that is sent: a path that has become
+/// too narrow would else be kept full by what it loses. What may be saved up of it, and owed, in
+/// time at that rate.
+const SAVED: Duration = Duration::from_millis(250);
+const OWED: Duration = Duration::from_millis(500);
 /// How many may wait. More come within 50 ms only at more than 100 Mbit/s.
 const MAX_WAITING: usize = 512;
 
@@ -27,6 +32,8 @@ pub(crate) struct Pacer<T> {
     /// Bytes a second.
     rate: u64,
     level: i64,
+    /// What retransmissions may take, in bytes.
+    credit: i64,
     filled: Option<Instant>,
     waiting: VecDeque<(T, u32)>,
     bytes: u64,
@@ -40,6 +47,7 @@ impl<T> Default for Pacer<T> {
         Self {
             rate: 0,
             level: BURST,
+            credit: BURST,
             filled: None,
             waiting: VecDeque::new(),
             bytes: 0,
@@ -69,25 +77,26 @@ impl<T> Pacer<T> {
             return false;
         }
         self.level -= size as i64;
+        self.credit -= size as i64;
         true
     }
 
     /// Something left that does not wait: audio, a retransmission, padding.
     pub(crate) fn spend(&mut self, size: usize) {
         if self.rate != 0 {
-            let least = -((u128::from(self.rate) * DEBT.as_millis() / 1000) as i64);
+            let least = -in_time(self.rate, DEBT);
             self.level = (self.level - size as i64).max(least);
+            self.credit -= size as i64;
         }
     }
 
-    /// Whether what was spent is so much that even a retransmission should be left out.
+    /// Whether so much is being sent that retransmissions are left out.
     pub(crate) fn is_exhausted(&mut self, now: Instant) -> bool {
         if self.rate == 0 {
             return false;
         }
         self.fill(now);
-        let half = (u128::from(self.rate) * DEBT.as_millis() / 2000) as i64;
-        self.level < -half.max(BURST)
+        self.credit <= 0
     }
 
     /// Lets a packet wait.
@@ -152,17 +161,27 @@ impl<T> Pacer<T> {
         let Some(before) = self.filled.replace(now) else {
             return;
         };
-        let since = now.saturating_duration_since(before).as_micros();
-        if since > 0 {
-            let tick = u128::from(self.rate) * TICK.as_micros() / 1_000_000;
-            let gained = i64::try_from(u128::from(self.rate) * since / 1_000_000);
-            let most = i64::try_from(tick).unwrap_or(i64::MAX).max(BURST);
-            self.level = self
-                .level
-                .saturating_add(gained.unwrap_or(i64::MAX))
-                .min(most);
+        let since = now.saturating_duration_since(before);
+        if since.is_zero() {
+            return;
         }
+        let most = in_time(self.rate, TICK).max(BURST);
+        let gained = in_time(self.rate, since);
+        self.level = self.level.saturating_add(gained).min(most);
+        let again = self.rate * FACTOR_OF / FACTOR;
+        let gained = in_time(again, since);
+        self.credit = self
+            .credit
+            .max(-in_time(again, OWED))
+            .saturating_add(gained)
+            .min(in_time(again, SAVED).max(BURST));
     }
+}
+
+/// Bytes at a rate (bytes a second).
+fn in_time(rate: u64, time: Duration) -> i64 {
+    let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -244,18 +263,39 @@ mod tests {
     }
 
     #[test]
-    fn retransmissions_end_when_they_alone_exceed_the_budget() {
+    fn retransmissions_keep_to_the_estimate_with_everything_else() {
         let start = althing_testkit::epoch();
         let mut p = pacer(start);
-        let sent = (0..1000)
-            .take_while(|_| {
-                let goes = !p.is_exhausted(start);
-                p.spend(1000);
-                goes
-            })
-            .count();
-        // 10 kB to begin with, and half of a tenth of a second's 62.5 kB on credit.
-        assert!((40..=43).contains(&sent), "{sent}");
-        assert!(!p.is_exhausted(start + ms(60)));
+        // A second of 1.6 of 2 Mbit/s leaves room for all, and something was saved.
+        let again = |p: &mut Pacer<u32>, now| {
+            (0..1000)
+                .take_while(|_| {
+                    let goes = !p.is_exhausted(now);
+                    if goes {
+                        p.spend(1000);
+                    }
+                    goes
+                })
+                .count()
+        };
+        for i in 0..100 {
+            p.spend(2000);
+            assert!(!p.is_exhausted(start + ms(10 * i)));
+        }
+        let now = start + ms(1000);
+        let saved = again(&mut p, now);
+        assert!((40..=65).contains(&saved), "a quarter of a second: {saved}");
+        assert_eq!(again(&mut p, now), 0);
+        // 250 kB a second; 200 are taken by video.
+        let mut sent = 0;
+        for i in 1..=100 {
+            p.spend(2000);
+            sent += again(&mut p, now + ms(10 * i));
+        }
+        assert!((45..=55).contains(&sent), "{sent}");
+        // Far too much was sent: nothing for a while, but not for ever.
+        p.spend(1_000_000);
+        assert_eq!(again(&mut p, now + ms(1400)), 0);
+        assert!(again(&mut p, now + ms(2100)) > 0);
     }
 }

@@ -21,8 +21,9 @@ const HEADROOM: f64 = 1.25;
 const MORE: f64 = 1.2;
 /// Of what is wanted; an estimate this great needs no further proof.
 const PROVED: f64 = 1.1;
-/// Between probes while little is sent; doubled while they find nothing.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
+/// Between probes while little is sent; the longer when the last found nothing and half of what is
+/// wanted fits already.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 /// A fall below this part of what was is looked into once it is over.
 const GREAT_FALL: f64 = 0.66;
 const FALL_REMEMBERED: Duration = Duration::from_secs(5);
@@ -161,9 +162,9 @@ impl Probing {
             .last
             .is_none_or(|at| now.saturating_duration_since(at) >= self.pause);
         if self.begun && in_alr && due && self.waiting.is_none() {
-            let found = self.estimate > self.last_estimate;
-            let pause = if found { PAUSE.0 } else { self.pause * 2 };
-            self.pause = pause.clamp(PAUSE.0, PAUSE.1);
+            let in_vain = self.last.is_some() && self.estimate <= self.last_estimate;
+            let content = self.estimate >= self.goal / 2;
+            self.pause = if in_vain && content { PAUSE.1 } else { PAUSE.0 };
             self.try_more(now, FURTHER);
         }
     }
@@ -286,21 +287,23 @@ mod tests {
     #[test]
     fn little_sent_is_probed_every_five_seconds_and_more_rarely_in_vain() {
         let start = althing_testkit::epoch();
-        let mut p = Probing::default();
-        p.set_goal(start, 10_000_000);
-        p.estimated(start, 500_000, Limit::None);
-        rates(&mut p);
-        let mut at = Vec::new();
-        for i in 0..700 {
-            p.tick(start + ms(100 * i), true);
-            p.estimated(start + ms(100 * i), 500_000, Limit::None);
-            if !rates(&mut p).is_empty() {
-                at.push(i / 10);
+        for (goal, pause) in [(10_000_000, 5), (900_000, 15)] {
+            let mut p = Probing::default();
+            p.set_goal(start, goal);
+            p.estimated(start, 500_000, Limit::None);
+            rates(&mut p);
+            let mut at = Vec::new();
+            for i in 0..700 {
+                p.tick(start + ms(100 * i), true);
+                p.estimated(start + ms(100 * i), 500_000, Limit::None);
+                if !rates(&mut p).is_empty() {
+                    at.push(i / 10);
+                }
             }
+            assert_eq!(at[0], 1, "as soon as the first are over");
+            let pauses: Vec<_> = at.windows(2).map(|w| w[1] - w[0]).collect();
+            assert_eq!(pauses[..3], [pause; 3], "{at:?}");
         }
-        assert_eq!(at[0], 1, "as soon as the first are over");
-        let pauses: Vec<_> = at.windows(2).map(|w| w[1] - w[0]).collect();
-        assert_eq!(pauses[..4], [5, 10, 20, 20], "{at:?}");
     }
 
     #[test]
