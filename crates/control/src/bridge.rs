@@ -41,6 +41,10 @@ pub struct Allocate {
     pub receives_audio: bool,
     /// Likewise.
     pub receives_video: bool,
+    /// It takes part in transport-wide congestion control: what it reports of its path is kept to.
+    /// Others are sent what they ask for, without limit.
+    #[serde(default)]
+    pub transport_cc: bool,
     /// How remote sources reach it.
     pub slots: SlotMode,
     /// The bridge's own sources in this conference; constant for its life.

@@ -73,6 +73,8 @@ impl Focus {
             may_send: member.may_send.and(member.forwarded),
             receives_audio: features.audio,
             receives_video: features.video,
+            // Gateways and gst-meet, which know no JSON, are sent what they ask for.
+            transport_cc: features.tcc && features.rtx && features.source_mode() != SourceMode::Xml,
             slots: match features.source_mode() {
                 SourceMode::Rewriting => SlotMode::Rewriting,
                 SourceMode::Json | SourceMode::Xml => SlotMode::Plain,

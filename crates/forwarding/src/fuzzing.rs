@@ -4,11 +4,12 @@ use crate::{
     Conference, EndpointKey, EndpointSettings, Limits, Loudest, Output, PacketSink, Settings,
     SlotMode,
 };
-use althing_colibri::ClientMessage;
+use althing_colibri::{ClientMessage, VideoConstraints};
 use althing_model::{
     Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
     VideoType,
 };
+use althing_rtp::rtcp::TransportCcRecorder;
 use althing_rtp::{RtpHeader, RtpPacket};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,14 +20,29 @@ struct Receivers {
     /// By receiver and SSRC: sequence numbers seen, to find one used twice.
     seen: BTreeMap<(EndpointKey, u32), BTreeMap<u16, Vec<u8>>>,
     packets: usize,
+    /// What each would report of what it was sent.
+    arrivals: BTreeMap<EndpointKey, TransportCcRecorder>,
+    /// Since the beginning, and how much later packets arrive than they were sent.
+    now: Duration,
+    delay: Duration,
+    /// Every packet of which the number has these bits is lost.
+    lost: u16,
 }
 
 impl PacketSink for Receivers {
     fn rtp(&mut self, to: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
-        let packet = RtpPacket::parse(header).expect("what leaves is RTP");
-        let stream = self.seen.entry((to, packet.ssrc().0)).or_default();
         let whole = [header, payload[0], payload[1]].concat();
-        if let Some(before) = stream.insert(packet.sequence(), whole.clone()) {
+        let packet = RtpPacket::parse(&whole).expect("what leaves is RTP");
+        if let Some(&[high, low]) = packet.extension(5) {
+            let number = u16::from_be_bytes([high, low]);
+            if self.lost == 0 || number & self.lost != self.lost {
+                let arrivals = self.arrivals.entry(to).or_default();
+                arrivals.record(number, self.now + self.delay);
+            }
+        }
+        let stream = self.seen.entry((to, packet.ssrc().0)).or_default();
+        let sequence = packet.sequence();
+        if let Some(before) = stream.insert(sequence, whole.clone()) {
             assert_eq!(before, whole, "a nonce was used for two packets");
         }
         self.packets += 1;
@@ -72,7 +88,7 @@ pub fn operations(data: &[u8]) {
         rest = after;
         let seat = usize::from(who) % keys.len();
         let key = keys[seat];
-        match (operation % 12, key) {
+        match (operation % 14, key) {
             (0, _) => {
                 let id = EndpointId::new(format!("e{seat}")).expect("a valid id");
                 keys[seat] = Some(conference.add_endpoint(
@@ -111,9 +127,13 @@ pub fn operations(data: &[u8]) {
                 }
             }
             (4 | 5, Some(key)) => {
-                sequences[seat] = sequences[seat].wrapping_add(1 + u16::from(a >> 6));
-                let packet = media(seat, a, b, sequences[seat]);
-                conference.handle_rtp(now, key, &packet, &mut sink);
+                sequences[seat] = sequences[seat].wrapping_add(u16::from(a >> 6));
+                let burst = if b & 0x80 == 0 { 1 } else { 1 + (a >> 2 & 15) };
+                for _ in 0..burst {
+                    sequences[seat] = sequences[seat].wrapping_add(1);
+                    let packet = media(seat, a, b, sequences[seat]);
+                    conference.handle_rtp(now, key, &packet, &mut sink);
+                }
             }
             (6, Some(key)) => {
                 let (packet, after) = rest.split_at(rest.len().min(usize::from(a)));
@@ -144,8 +164,30 @@ pub fn operations(data: &[u8]) {
                 assert!(conference.allocated().endpoints_oversending <= keys.len());
             }
             (10, Some(key)) => answer(&mut conference, now, key, a, b, &mut sink),
+            (12, Some(key)) => {
+                conference.set_transport_cc(now, key, a & 3 != 0);
+                let all = VideoConstraints {
+                    last_n: Some(-1),
+                    ..VideoConstraints::default()
+                };
+                let wants = ClientMessage::ReceiverVideoConstraints(all);
+                conference.handle_message(now, key, wants);
+                sink.delay = Duration::from_millis(u64::from(b));
+                sink.lost = u16::from(a >> 2);
+            }
+            (13, Some(key)) => {
+                // The path fills, or empties.
+                sink.delay = match b {
+                    0..128 => sink.delay + Duration::from_millis(u64::from(b)),
+                    _ => sink
+                        .delay
+                        .saturating_sub(Duration::from_millis(u64::from(b - 128))),
+                };
+                report(&mut conference, now, key, a, &mut sink);
+            }
             _ => {
-                now += Duration::from_millis(u64::from(a));
+                let by = Duration::from_millis(u64::from(a));
+                (now, sink.now) = (now + by, sink.now + by);
                 if conference.next_timeout().is_some_and(|at| at <= now) {
                     conference.handle_timeout(now, &mut sink);
                 }
@@ -196,7 +238,37 @@ fn media(seat: usize, a: u8, b: u8, sequence: u16) -> Vec<u8> {
     let length = header.write(extensions, &mut bytes).unwrap_or(0);
     bytes.truncate(length);
     bytes.extend_from_slice(&[0x10, u8::from(b & 6 != 0), a, b]);
+    if video && b & 0x80 != 0 {
+        // So great that some have to wait.
+        bytes.resize(1200, a);
+    }
     bytes
+}
+
+/// A receiver reports what came, at times twice or not at all.
+fn report(
+    conference: &mut Conference,
+    now: Instant,
+    key: EndpointKey,
+    how: u8,
+    sink: &mut Receivers,
+) {
+    let mut packets = Vec::new();
+    if let Some(arrivals) = sink.arrivals.get_mut(&key) {
+        while arrivals.is_pending() {
+            let mut packet = Vec::new();
+            arrivals.build(&mut packet, Ssrc(7), Ssrc(8));
+            packets.push(packet);
+        }
+    }
+    if how & 1 == 1 {
+        packets.reverse();
+    }
+    for packet in packets {
+        for _ in 0..usize::from(how >> 1 & 3) {
+            conference.handle_rtcp(now, key, &packet, sink);
+        }
+    }
 }
 
 /// A receiver asks for packets and keyframes on SSRCs that it may have.

@@ -1,5 +1,9 @@
 //! A receiver behind a link that narrows: what reaches it, and what does not.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and these print a table"
+)]
 
 mod common;
 

@@ -239,4 +239,34 @@ proptest! {
         let bytes: Vec<u8> = operations.iter().flat_map(|(o, w, a, b)| [*o, *w, *a, *b]).collect();
         althing_forwarding::fuzzing::operations(&bytes);
     }
+
+    /// Two who send, two who see them and report; nobody leaves, so that paths become known.
+    #[test]
+    fn no_feedback_panics(
+        operations in prop::collection::vec(
+            (prop::sample::select(vec![4u8, 4, 4, 4, 5, 5, 10, 11, 11, 12, 13, 13]), 0u8..2, any::<u8>(), any::<u8>()),
+            300..900,
+        ),
+    ) {
+        let seats = [0u8, 1].into_iter();
+        let begin = seats.flat_map(|seat| {
+            [[0, seat, 0, seat], [3, seat, 0, 0], [2, seat, 3, 0], [12, seat, 1, 0]]
+        });
+        let begin: Vec<u8> = begin.chain([[11, 0, 255, 0], [11, 0, 255, 0]]).flatten().collect();
+        let operations = operations.iter().flat_map(|(o, w, a, b)| match o {
+            // Time goes by in steps that feedback comes in.
+            11 => [*o, *w, *a & 63, *b],
+            _ => [*o, *w, *a, *b],
+        });
+        let bytes: Vec<u8> = begin.into_iter().chain(operations).collect();
+        althing_forwarding::fuzzing::operations(&bytes);
+    }
+
+    #[test]
+    fn no_order_panics(
+        operations in prop::collection::vec((0u8..14, 0u8..6, any::<u8>(), any::<u8>()), 0..600),
+    ) {
+        let bytes: Vec<u8> = operations.iter().flat_map(|(o, w, a, b)| [*o, *w, *a, *b]).collect();
+        althing_forwarding::fuzzing::operations(&bytes);
+    }
 }

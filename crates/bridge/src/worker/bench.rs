@@ -213,6 +213,7 @@ impl Meeting {
             may_send: MediaKinds::ALL,
             receives_audio: true,
             receives_video: true,
+            transport_cc: true,
             slots: SlotMode::Rewriting,
             feedback: FeedbackSources {
                 audio: Ssrc(1),

@@ -183,6 +183,8 @@ impl State {
                 },
             },
         );
+        let core = &mut self.conferences[conference].core;
+        core.set_transport_cc(now, key, request.transport_cc);
         let generation = self.next_generation();
         let entry = self.endpoints.vacant_entry();
         let slot = entry.key();

@@ -128,6 +128,7 @@ impl Bench {
             may_send: MediaKinds::ALL,
             receives_audio: true,
             receives_video: true,
+            transport_cc: false,
             slots: SlotMode::Plain,
             feedback: FeedbackSources {
                 audio: Ssrc(1),

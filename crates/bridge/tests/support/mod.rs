@@ -239,6 +239,7 @@ pub fn allocate(conference: &str, endpoint: &str) -> Allocate {
         may_send: MediaKinds::ALL,
         receives_audio: true,
         receives_video: true,
+        transport_cc: false,
         slots: SlotMode::Plain,
         feedback: FeedbackSources {
             audio: Ssrc(1),

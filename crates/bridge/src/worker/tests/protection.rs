@@ -136,6 +136,7 @@ fn newcomers_are_refused_while_there_is_too_much_to_do_and_others_may_come_back(
             may_send: MediaKinds::ALL,
             receives_audio: true,
             receives_video: true,
+            transport_cc: false,
             slots: SlotMode::Plain,
             feedback: FeedbackSources {
                 audio: Ssrc(1),
