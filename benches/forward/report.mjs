@@ -26,7 +26,8 @@ function side({ rounds, ...others }) {
 const figures = { rounds, window_seconds: window };
 const measured = {};
 for (const [name, sides] of Object.entries(shapes)) {
-  measured[name] = Object.fromEntries(Object.entries(sides).map(([who, found]) => [who, side(found)]));
+  const good = Object.entries(sides).filter(([, found]) => found.rounds.length > 0);
+  measured[name] = Object.fromEntries(good.map(([who, found]) => [who, side(found)]));
   figures[name] = { ...measured[name] };
 }
 

@@ -88,7 +88,6 @@ pub(crate) struct Engine {
     peers: Vec<Peer>,
     pub(crate) groups: Vec<Group>,
     flows: Vec<Flow>,
-    epoch: Instant,
     unix_epoch: u64,
     swept: Instant,
     scratch: Vec<u8>,
@@ -108,7 +107,6 @@ impl Generator {
             peers: Vec::new(),
             groups: Vec::new(),
             flows: Vec::new(),
-            epoch: now,
             unix_epoch: crate::flow::unix_nanos(),
             swept: now,
             scratch: Vec::new(),
@@ -181,6 +179,14 @@ impl Engine {
 
     pub(crate) fn add_flow(&mut self, flow: Flow) {
         self.flows.push(flow);
+    }
+
+    /// Lets go of everybody in a group.
+    pub(crate) fn retire(&mut self, group: usize) {
+        self.flows.retain(|flow| flow.group != group);
+        for peer in self.peers.iter_mut().filter(|peer| peer.group == group) {
+            *peer = Peer::new(usize::MAX, Ssrc(0));
+        }
     }
 
     pub(crate) fn peer(&self, peer: usize) -> &Peer {
@@ -273,7 +279,6 @@ impl Engine {
             groups,
             flows,
             opened,
-            epoch,
             unix_epoch,
             ..
         } = self;
@@ -289,7 +294,7 @@ impl Engine {
             if classify(arrival.data) == DatagramKind::Rtp {
                 let since = Duration::from_nanos(arrival.at.saturating_sub(*unix_epoch));
                 let floor = peer.transport.is_none();
-                let sent = peer.rtp(group, &arrival, since, *epoch, port, opened);
+                let sent = peer.rtp(group, &arrival, since, port, opened);
                 if floor && let Some((ssrc, sequence)) = sent {
                     let flow = flows
                         .iter()
@@ -443,7 +448,6 @@ impl Peer {
         group: &mut Group,
         arrival: &Arrival<'_>,
         since: Duration,
-        _epoch: Instant,
         port: u16,
         opened: &mut Vec<u8>,
     ) -> Option<(u32, u16)> {

@@ -9,7 +9,8 @@ use crate::wire::address;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, sendmmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recv, sendmmsg, sendmsg, setsockopt,
+    sockopt,
 };
 use std::io::IoSlice;
 use std::net::{SocketAddrV4, UdpSocket};
@@ -56,7 +57,7 @@ impl Receiver {
     }
 }
 
-pub(crate) fn run(mut words: impl Iterator<Item = String>) {
+pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ! {
     let mut number = || words.next().unwrap().parse::<usize>().unwrap();
     let (count, first, port, gso) = (number(), number(), number(), number() == 1);
     let port = u16::try_from(port).unwrap();
@@ -72,16 +73,14 @@ pub(crate) fn run(mut words: impl Iterator<Item = String>) {
         // What is here, at least one.
         let mut lengths = [0; BURST];
         let mut taken = 0;
-        socket.set_nonblocking(false).unwrap();
+        let mut flags = MsgFlags::empty();
         while taken < BURST {
-            match socket.recv(&mut packets[taken]) {
+            match recv(socket.as_raw_fd(), &mut packets[taken], flags) {
                 Ok(length) => lengths[taken] = length,
                 Err(_) => break,
             }
             taken += 1;
-            if taken == 1 {
-                socket.set_nonblocking(true).unwrap();
-            }
+            flags = MsgFlags::MSG_DONTWAIT;
         }
         for receiver in &mut receivers {
             receiver.buffer.clear();

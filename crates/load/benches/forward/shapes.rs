@@ -21,11 +21,9 @@ pub(crate) const NAMES: &[&str] = &[
 /// What is on its way when sending stops has arrived by then.
 const DRAIN: Duration = Duration::from_millis(80);
 /// How long a side may take until all of what is sent arrives.
-const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE: Duration = Duration::from_secs(15);
 /// A round that loses more than this is void.
 const MOST_LOSS: f64 = 0.001;
-/// How often a void round is repeated.
-const ATTEMPTS: usize = 3;
 /// Packets a second of the one who sends pictures.
 const RATE: u32 = 1000;
 const ROOM: usize = 50;
@@ -291,76 +289,90 @@ impl Bench {
             let joining = spent.as_secs_f64() - calm * began.elapsed().as_secs_f64();
             generator.lock().run(meeting.group, false);
             sleep(DRAIN).await;
-            let engine = generator.lock();
-            let group = &engine.groups[meeting.group];
-            let expected = group.sent * 9;
-            eprintln!(
-                "  round {round}: {:.3} ms of the media thread for each who comes; delay p99 {:.2} ms, at most {:.2} ms (calm: {:.2} ms), {} of {} lost",
-                joining / COMING as f64 * 1e3,
-                group.delays.value_at_quantile(0.99) as f64 / 1e6,
-                group.delays.max() as f64 / 1e6,
-                quiet as f64 / 1e6,
-                expected.saturating_sub(group.received),
-                expected,
-            );
-            rounds.push(json!({
-                "media_cpu_seconds_per_join": joining / COMING as f64,
-                "delay_p99_seconds": group.delays.value_at_quantile(0.99) as f64 / 1e9,
-                "delay_max_seconds": group.delays.max() as f64 / 1e9,
-                "delay_max_calm_seconds": quiet as f64 / 1e9,
-                "loss": expected.saturating_sub(group.received) as f64 / expected.max(1) as f64,
-            }));
-            drop(engine);
-            drop(rooms);
+            let per_join = joining / COMING as f64;
+            rounds.push(Self::joined(generator, meeting.group, per_join, quiet));
+            for room in rooms {
+                generator.lock().retire(room.group);
+            }
             // They have gone when the server has noticed.
             sleep(Duration::from_secs(2)).await;
         }
+        generator.lock().retire(meeting.group);
         json!({ "althing": { "rounds": rounds } })
     }
 
-    /// Rounds in turn, each side once in each.
+    /// What a round of joins came to.
+    fn joined(generator: &Generator, group: usize, per_join: f64, quiet: u64) -> Value {
+        let engine = generator.lock();
+        let group = &engine.groups[group];
+        // Nine hear the one who speaks.
+        let expected = group.sent * 9;
+        let lost = expected.saturating_sub(group.received);
+        let p99 = group.delays.value_at_quantile(0.99);
+        eprintln!(
+            "  {:.3} ms of the media thread for each who comes; delay p99 {:.2} ms, at most {:.2} ms (calm: {:.2} ms), {lost} of {expected} lost",
+            per_join * 1e3,
+            p99 as f64 / 1e6,
+            group.delays.max() as f64 / 1e6,
+            quiet as f64 / 1e6,
+        );
+        json!({
+            "media_cpu_seconds_per_join": per_join,
+            "delay_p99_seconds": p99 as f64 / 1e9,
+            "delay_max_seconds": group.delays.max() as f64 / 1e9,
+            "delay_max_calm_seconds": quiet as f64 / 1e9,
+            "loss": lost as f64 / expected.max(1) as f64,
+        })
+    }
+
+    /// Rounds in turn, each side once in each. One in which any side loses is void, and repeated:
+    /// as often again as there are rounds, altogether.
     async fn rounds(&self, set: &Set, sides: &mut [Side]) -> Value {
-        for round in 0..self.rounds {
-            for side in &mut *sides {
-                let found = self.round(set, side).await;
+        let mut void = 0;
+        let mut good = 0;
+        while good < self.rounds && void <= self.rounds {
+            let mut found = Vec::new();
+            for side in &*sides {
+                let round = self.round(set, side).await;
                 eprintln!(
-                    "  round {round} {:<14} {:>6.3} µs a packet, {:>5.1} % of a core, {:>7.0} packets/s, loss {:.4} %, delay p50 {:.3} ms p99 {:.3} ms",
+                    "  round {} {:<14} {:>6.3} µs a packet, {:>5.1} % of a core, {:>7.0} packets/s, loss {:.4} %, delay p50 {:.3} ms p99 {:.3} ms",
+                    good + 1,
                     side.name,
-                    found.per_packet() * 1e6,
-                    found.cpu.as_secs_f64() / found.elapsed.as_secs_f64() * 100.0,
-                    found.received as f64 / found.elapsed.as_secs_f64(),
-                    found.loss() * 100.0,
-                    found.p50 as f64 / 1e6,
-                    found.p99 as f64 / 1e6,
+                    round.per_packet() * 1e6,
+                    round.cpu.as_secs_f64() / round.elapsed.as_secs_f64() * 100.0,
+                    round.received as f64 / round.elapsed.as_secs_f64(),
+                    round.loss() * 100.0,
+                    round.p50 as f64 / 1e6,
+                    round.p99 as f64 / 1e6,
                 );
-                side.rounds.push(found.json());
+                found.push(round);
+            }
+            if found.iter().any(Round::is_void) {
+                eprintln!("  void, because something was lost");
+                void += 1;
+                continue;
+            }
+            good += 1;
+            for (side, round) in sides.iter_mut().zip(found) {
+                side.rounds.push(round.json());
             }
         }
         let mut all = Map::new();
         for side in sides {
-            let peak = side.server.memory("VmHWM:");
-            let found = json!({ "rounds": side.rounds, "memory_peak_bytes": peak });
+            set.generator.lock().retire(side.group);
+            let found = json!({
+                "rounds": side.rounds,
+                "void_rounds": void,
+                "memory_peak_bytes": side.server.memory("VmHWM:"),
+            });
             all.insert(side.name.clone(), found);
         }
         Value::Object(all)
     }
 
     async fn round(&self, set: &Set, side: &Side) -> Round {
-        for attempt in 1.. {
-            self.settle(set, side).await;
-            let round = self.window(set, side).await;
-            if !round.is_void() {
-                return round;
-            }
-            eprintln!(
-                "  void: {} lost {:.3} %, {} could not be read",
-                side.name,
-                round.loss() * 100.0,
-                round.unreadable
-            );
-            assert!(attempt < ATTEMPTS, "{} loses packets every time", side.name);
-        }
-        unreachable!("the loop ends by itself")
+        self.settle(set, side).await;
+        self.window(set, side).await
     }
 
     /// Sends until half a second goes through whole.
@@ -379,11 +391,13 @@ impl Bench {
             if received as f64 > sent as f64 * 0.99 && sent > 0 {
                 break;
             }
-            assert!(
-                Instant::now() < until,
-                "{} delivers {received} of {sent} packets after {SETTLE:?}",
-                side.name
-            );
+            if Instant::now() > until {
+                eprintln!(
+                    "  {} delivers {received} of {sent} packets after {SETTLE:?}",
+                    side.name
+                );
+                break;
+            }
         }
         set.generator.lock().run(side.group, false);
         sleep(DRAIN).await;
