@@ -88,7 +88,7 @@ pub fn operations(data: &[u8]) {
         rest = after;
         let seat = usize::from(who) % keys.len();
         let key = keys[seat];
-        match (operation % 14, key) {
+        match (operation % 15, key) {
             (0, _) => {
                 let id = EndpointId::new(format!("e{seat}")).expect("a valid id");
                 keys[seat] = Some(conference.add_endpoint(
@@ -122,9 +122,21 @@ pub fn operations(data: &[u8]) {
                 conference.connected(now, key, a & 1 == 0);
                 if b & 1 == 0 {
                     conference.channel_opened(now, key);
+                    let all = r#"{"colibriClass":"ReceiverVideoConstraints","lastN":-1}"#;
+                    if let Ok(message) = ClientMessage::parse(all) {
+                        conference.handle_message(now, key, message);
+                    }
                 } else {
                     conference.channel_closed(now, key);
                 }
+            }
+            (14, Some(key)) => {
+                sequences[seat] = sequences[seat].wrapping_add(1 + u16::from(a >> 6));
+                let length = usize::from(b % 16).min(rest.len());
+                let (body, after) = rest.split_at(length);
+                rest = after;
+                let packet = layered(seat, a, sequences[seat], body);
+                conference.handle_rtp(now, key, &packet, &mut sink);
             }
             (4 | 5, Some(key)) => {
                 sequences[seat] = sequences[seat].wrapping_add(u16::from(a >> 6));
@@ -153,6 +165,7 @@ pub fn operations(data: &[u8]) {
                     conference.handle_message(now, key, message);
                 }
             }
+            (9, Some(key)) if b > 250 => conference.set_e2ee(now, key, a & 1 == 0),
             (9, Some(key)) if b & 1 == 0 => conference.set_last_n(now, key, i32::from(a) - 2),
             (9, Some(_)) => {
                 let limits = Limits {
@@ -215,10 +228,12 @@ fn sources(seat: usize, a: u8, b: u8) -> Vec<SourceDescription> {
                 name,
                 video_type: VideoType::Camera,
                 msid: String::new(),
-                encodings: vec![Encoding {
-                    primary: Ssrc(primary),
-                    rtx: (i > 0).then_some(Ssrc(primary + 1)),
-                }],
+                encodings: (0..if b & 2 == 0 || i == 0 { 1 } else { 3 })
+                    .map(|encoding| Encoding {
+                        primary: Ssrc(primary + 0x40 * encoding),
+                        rtx: (i > 0).then_some(Ssrc(primary + 0x40 * encoding + 1)),
+                    })
+                    .collect(),
             })
         })
         .collect()
@@ -269,6 +284,60 @@ fn report(
             conference.handle_rtcp(now, key, &packet, sink);
         }
     }
+}
+
+/// Video of any codec and encoding, with `body` in places where its layers are told.
+fn layered(seat: usize, a: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
+    let (encoding, codec) = (u32::from(a & 3) % 3, a >> 2 & 7);
+    let header = RtpHeader {
+        marker: a & 0x20 != 0,
+        payload_type: [100, 100, 101, 101, 41, 41, 107, 100][usize::from(codec)],
+        sequence,
+        timestamp: u32::from(sequence / 3) * 3000,
+        ssrc: Ssrc(0x100 * (seat as u32 + 1) + 4 + 0x40 * encoding),
+    };
+    let raw: [u8; 6] = std::array::from_fn(|i| body.get(i).copied().unwrap_or(0));
+    let [x, y, z, ..] = raw;
+    let [high, low] = (sequence / 3 + u16::from(x & 1)).to_be_bytes();
+    let payload = match codec {
+        0 | 1 => vec![
+            0x90,
+            0xe0,
+            high | 0x80,
+            low,
+            y,
+            z & 0xe0,
+            x >> 6,
+            0,
+            0,
+            0x9d,
+            1,
+            0x2a,
+            y,
+            0,
+            z,
+            0,
+        ],
+        2 => vec![0xa8 | x & 0x57, high | 0x80, low, y, z, 0xaa, 0xaa],
+        _ => body.to_vec(),
+    };
+    let number = [0x80 | x & 0x43, high, low];
+    // Two templates, one decode target, no chains; or what comes, on top of it.
+    let structure = [&number[..], &[0x80, 0x00, 0x07, 0xb8, 0x00]].concat();
+    let descriptor: Vec<u8> = match y % 4 {
+        0 => structure,
+        1 => [&number[..], body].concat(),
+        _ => number.to_vec(),
+    };
+    let extensions: &[(u8, &[u8])] = match codec {
+        4 | 6 | 7 => &[(11, &descriptor)],
+        _ => &[],
+    };
+    let mut bytes = vec![0; 100];
+    let length = header.write(extensions, &mut bytes).unwrap_or(0);
+    bytes.truncate(length);
+    bytes.extend_from_slice(&payload);
+    bytes
 }
 
 /// A receiver asks for packets and keyframes on SSRCs that it may have.

@@ -5,9 +5,9 @@
 //!   bridge channel JSON ─┼─►     Conference        ─┤
 //!   timers, joins, ... ──┘  (one thread owns it)    └─► poll(): bridge channel messages
 //!
-//!   source ── encodings ── ingress (duplicates, gaps, reports)
+//!   source ── incoming, one per encoding (duplicates, gaps, reports, history)
 //!      │
-//!      └── subscribers ──► outlet of a receiver (slot SSRC, sequence, timestamp)
+//!      └── views: an encoding at a layer ──► outlets of receivers (slot SSRC, sequence, timestamp)
 //! ```
 //!
 //! After every call that changes something, drain [`Conference::poll`] and ask

@@ -269,4 +269,40 @@ proptest! {
         let bytes: Vec<u8> = operations.iter().flat_map(|(o, w, a, b)| [*o, *w, *a, *b]).collect();
         althing_forwarding::fuzzing::operations(&bytes);
     }
+
+    /// Three who see each other, of whom one sends layered video of all kinds, and changes in between.
+    #[test]
+    fn no_layered_video_panics(
+        codec in 0u8..8,
+        operations in prop::collection::vec(
+            (
+                prop::sample::select(vec![2u8, 3, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14, 9, 10, 11, 11]),
+                any::<u8>(), any::<u8>(), prop::collection::vec(any::<u8>(), 15),
+            ),
+            0..300,
+        ),
+    ) {
+        let mut bytes = Vec::new();
+        for seat in 0..3 {
+            bytes.extend([0, seat, 0, 0, 3, seat, 0, 0, 2, seat, 2, 2]);
+        }
+        bytes.extend([11, 0, 255, 0, 11, 0, 255, 0]);
+        for (operation, a, b, body) in operations {
+            match operation {
+                // One more source or one less, now and then.
+                2 if b > 200 => bytes.extend([2, 0, 2 | a & 1, 2]),
+                2 => {}
+                3 => bytes.extend([3, 1, a & 1, 0]),
+                14 => {
+                    // A sender seldom changes its codec.
+                    let of_one = (a & !0x1c) | codec << 2;
+                    bytes.extend([14, 0, if b > 250 { a } else { of_one }, 15]);
+                    bytes.extend(body);
+                }
+                10 => bytes.extend([10, 1, a, b & 15]),
+                _ => bytes.extend([operation, 1, a, b]),
+            }
+        }
+        althing_forwarding::fuzzing::operations(&bytes);
+    }
 }

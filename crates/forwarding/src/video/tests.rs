@@ -214,6 +214,11 @@ impl Stage {
             .collect()
     }
 
+    /// Packets that reached receivers.
+    fn arrived(&self) -> usize {
+        self.receivers.iter().map(Receiver::len).sum()
+    }
+
     fn asks_for_missing(&mut self, bob: usize) {
         let missing = self.receivers[bob].missing();
         if missing.is_empty() {
@@ -279,8 +284,8 @@ fn on_a_path_that_loses_nothing_every_receiver_gets_a_whole_stream() {
             }
             for receiver in &stage.receivers {
                 receiver.check_whole(&stage.sender);
-                assert!(receiver.len() > 100, "{kind:?} {encodings} {seed}");
             }
+            assert!(stage.arrived() > 200, "{kind:?} {encodings} {seed}");
         }
     }
 }
@@ -394,8 +399,8 @@ fn rough(kind: Kind, encodings: usize, seed: u64) {
             }
         }
         receiver.check(&stage.sender, &lost);
-        assert!(receiver.len() > 50, "{kind:?} {encodings} {seed}");
     }
+    assert!(stage.arrived() > 200, "{kind:?} {encodings} {seed}");
     assert!(stage.nacked > 0);
     assert!(unrepaired * 10 <= stage.dropped.len(), "{unrepaired}");
 }
