@@ -264,7 +264,7 @@ proptest! {
 
     #[test]
     fn no_order_panics(
-        operations in prop::collection::vec((0u8..14, 0u8..6, any::<u8>(), any::<u8>()), 0..600),
+        operations in prop::collection::vec((0u8..15, 0u8..6, any::<u8>(), any::<u8>()), 0..600),
     ) {
         let bytes: Vec<u8> = operations.iter().flat_map(|(o, w, a, b)| [*o, *w, *a, *b]).collect();
         althing_forwarding::fuzzing::operations(&bytes);
