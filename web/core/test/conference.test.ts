@@ -90,13 +90,16 @@ describe('a whole join', () => {
       return [
         content.attrs['name'],
         description?.getChildren('payload-type').map(({ attrs }) => attrs['name']),
-        description?.getChildren('source').map(({ attrs }) => `${attrs['ssrc']} ${attrs['name']}`)
+        // Of a camera the first encoding has the browser's numbers, the others have ours.
+        description
+          ?.getChildren('source')
+          .map(({ attrs }, index) => `${index < 2 ? attrs['ssrc'] : 'ours'} ${attrs['name']}`)
       ]
     })
     // All but what the browser does not know (AV1 and its retransmission), best for cameras first.
     expect(signalled).toEqual([
       ['audio', ['opus', 'telephone-event'], [`5001 ${ID}-a0`]],
-      ['video', ['VP8', 'VP9', 'H264', 'rtx', 'rtx', 'rtx'], [`5011 ${ID}-v0`, `5012 ${ID}-v0`]]
+      ['video', ['VP8', 'VP9', 'H264', 'rtx', 'rtx', 'rtx'], [`5011 ${ID}-v0`, `5012 ${ID}-v0`, ...Array.from({ length: 4 }, () => `ours ${ID}-v0`)]]
     ])
     expect(meeting.snapshot().media).toBe('connecting')
     FakePeer.last.go('connected')

@@ -613,10 +613,37 @@ describe('our own sources', () => {
       await settle()
       return FakePeer.last.sending('1').encodings
     }
+    const sent = (...active: boolean[]) => [
+      { active: active[0], scaleResolutionDownBy: 4, maxBitrate: 200_000 },
+      { active: active[1], scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+      { active: active[2], scaleResolutionDownBy: 1, maxBitrate: 1_500_000 }
+    ]
+    expect(FakePeer.last.sending('1').encodings).toEqual(sent(true, true, true))
+    expect(await want(90)).toEqual(sent(true, false, false))
+    expect(await want(180)).toEqual(sent(true, false, false))
+    expect(await want(360)).toEqual(sent(true, true, false))
+    expect(await want(0)).toEqual(sent(false, false, false))
+    expect(await want(2160)).toEqual(sent(true, true, true))
+    expect(await want(-1)).toEqual(sent(true, true, true))
+    const accept = service.asked('session-accept')[0]?.toString() ?? ''
+    expect(accept.match(/semantics="SIM"/gu)).toHaveLength(1)
+    expect(accept.match(/semantics="FID"/gu)).toHaveLength(3)
+    await meeting.leave()
+  })
+
+  it('are one encoding where a browser takes no other, as large as somebody wants', async () => {
+    vi.stubGlobal('mozInnerScreenX', 0)
+    const { service, meeting } = await inCall(({ devices }) => devices.setCamera(true))
+    const want = async (maxHeight: number) => {
+      service.channel.say(JSON.stringify({ colibriClass: 'SenderSourceConstraints', sourceName: `${ID}-v0`, maxHeight }))
+      await settle()
+      return FakePeer.last.sending('1').encodings
+    }
     expect(await want(180)).toEqual([{ active: true, scaleResolutionDownBy: 4 }])
     expect(await want(0)).toEqual([{ active: false, scaleResolutionDownBy: 1 }])
     expect(await want(2160)).toEqual([{ active: true, scaleResolutionDownBy: 1 }])
     expect(await want(-1)).toEqual([{ active: true, scaleResolutionDownBy: 1 }])
+    expect(service.asked('session-accept')[0]?.toString()).not.toContain('SIM')
     await meeting.leave()
   })
 })

@@ -121,6 +121,11 @@ export class FakePeer {
 
   async setLocalDescription(description: { type: string; sdp: string }): Promise<void> {
     this.localDescription = description
+    for (const media of parse(description.sdp).media) {
+      const several = media.ssrcGroups?.find(({ semantics }) => semantics === 'SIM')?.ssrcs.split(' ').length ?? 1
+      const transceiver = this.transceivers.find(({ mid }) => mid === String(media.mid))
+      if (transceiver && transceiver.encodings.length < several) transceiver.encodings = Array.from({ length: several }, () => ({}))
+    }
   }
 
   getTransceivers(): FakeTransceiver[] {

@@ -12,6 +12,7 @@ import { describe, expect, it } from 'vitest'
 import { type LocalSource, type LocalTransport, acceptJingle, readLocal, sourceJingle } from '../src/sdp/local.ts'
 import { type MediaOffer, type Offer, readOffer } from '../src/sdp/offer.ts'
 import { type Section, firstSections, remoteDescription } from '../src/sdp/remote.ts'
+import { furtherEncodings, withEncodings } from '../src/sdp/simulcast.ts'
 import { el } from '../src/stanza/build.ts'
 import { NS } from '../src/stanza/ns.ts'
 import { fixture } from './service.ts'
@@ -76,9 +77,9 @@ describe('from SDP to Jingle', () => {
     const { transport, sending, accepted } = readLocal(golden('answer-chromium.sdp'))
     expect(transport).toMatchObject({ ufrag: 'H65k', pwd: 'rGeiSh0A+wOsBLYtG/rV0QpY', fingerprint: { hash: 'sha-256' } })
     expect([...sending]).toEqual([
-      ['0', { ssrc: 3_140_663_487, rtx: null }],
-      ['1', { ssrc: 3_160_763_220, rtx: 3_270_265_606 }],
-      ['4', { ssrc: 4_017_509_679, rtx: 2_311_885_217 }]
+      ['0', [{ ssrc: 3_140_663_487, rtx: null }]],
+      ['1', [{ ssrc: 3_160_763_220, rtx: 3_270_265_606 }]],
+      ['4', [{ ssrc: 4_017_509_679, rtx: 2_311_885_217 }]]
     ])
     expect([...(accepted.get('video')?.payloadTypes ?? [])]).toEqual([100, 101, 107, 41, 42, 96, 97, 99])
     expect([...(accepted.get('video')?.extensions ?? [])]).toEqual([3, 5, 11])
@@ -90,9 +91,9 @@ describe('from SDP to Jingle', () => {
     const { transport, sending, accepted } = readLocal(sdp)
     expect(transport).toMatchObject({ ufrag: '1d7709a8', pwd: '032e645a295c10f7b2e88ea42127ea83' })
     expect([...sending]).toEqual([
-      ['0', { ssrc: 2_621_351_141, rtx: null }],
-      ['1', { ssrc: 120_923_813, rtx: 3_830_401_488 }],
-      ['4', { ssrc: 1_902_982_098, rtx: 781_519_454 }]
+      ['0', [{ ssrc: 2_621_351_141, rtx: null }]],
+      ['1', [{ ssrc: 120_923_813, rtx: 3_830_401_488 }]],
+      ['4', [{ ssrc: 1_902_982_098, rtx: 781_519_454 }]]
     ])
     expect([...(accepted.get('video')?.payloadTypes ?? [])]).toEqual([100, 96, 101, 97, 41, 42])
   })
@@ -106,12 +107,62 @@ describe('from SDP to Jingle', () => {
     const sources = ([['0', 'audio', 'a0'], ['1', 'video', 'v0']] as const).flatMap(([mid, kind, suffix]): LocalSource[] => {
       const sending = local.sending.get(mid)
       const name = `a1b2c3d4-${suffix}`
-      return sending ? [{ ...sending, name, kind, screen: false, msid: `${name}-stream ${name}-track` }] : []
+      return sending ? [{ encodings: sending, name, kind, screen: false, msid: `${name}-stream ${name}-track` }] : []
     })
     const offer = offerOf('offer-rewriting')
     const accept = acceptJingle(offer, 'a1b2c3d4@meet.example/x', local, transportOf(golden(`answer-${browser}.sdp`)), sources)
     expect(parse(pretty(accept)).attrs).toEqual(accept.attrs)
     await expect(pretty(accept)).toMatchFileSnapshot(`golden/accept-${browser}.xml`)
+  })
+})
+
+describe('several encodings', () => {
+  const further = [
+    { ssrc: 11, rtx: 12 },
+    { ssrc: 21, rtx: 22 }
+  ]
+  const encodings = [{ ssrc: 3_160_763_220, rtx: 3_270_265_606 }, ...further]
+  const answer = golden('answer-chromium.sdp').replaceAll(/\r?\n/gu, '\r\n')
+
+  it('are those of the first and further ones, with all that is said of it', () => {
+    const sdp = withEncodings(answer, '1', further)
+    expect(readLocal(sdp).sending.get('1')).toEqual(encodings)
+    const said = (one: number) => [...sdp.matchAll(new RegExp(`a=ssrc:${one} (.*)\r\n`, 'gu'))].map(([, what]) => what)
+    expect(said(3_160_763_220)).not.toEqual([])
+    for (const one of [11, 12, 21, 22]) expect(said(one)).toEqual(said(3_160_763_220))
+    // No other m-line has changed, and the next answer has the same ones.
+    for (const mid of ['0', '4']) expect(readLocal(sdp).sending.get(mid)).toEqual(readLocal(answer).sending.get(mid))
+    expect(withEncodings(sdp, '1', furtherEncodings())).toBe(sdp)
+  })
+
+  it.each([
+    ['nothing is sent', answer.replaceAll(/a=ssrc.*\r\n/gu, ''), '1'],
+    ['there is no such m-line', answer, '9'],
+    ['it is audio', answer, '0'],
+    ['there is nothing', '', '1']
+  ])('are none where %s', (_, sdp, mid) => {
+    expect(withEncodings(sdp, mid, further)).toBe(sdp)
+  })
+
+  it('are told as groups, ascending', () => {
+    const name = 'a1b2c3d4-v0'
+    const source = { name, kind: 'video', screen: false, encodings, msid: `${name}-stream ${name}-track` } as const
+    const jingle = sourceJingle('source-add', offerOf('offer-rewriting'), [source])
+    const description = jingle.getChild('content')?.getChild('description', NS.rtp)
+    const ssrcs = (of: Element | undefined) => of?.getChildren('source').map(({ attrs }) => Number(attrs['ssrc']))
+    expect(ssrcs(description)).toEqual([3_160_763_220, 3_270_265_606, 11, 12, 21, 22])
+    expect(description?.getChildren('ssrc-group').map((group) => [group.attrs['semantics'], ssrcs(group)])).toEqual([
+      ['SIM', [3_160_763_220, 11, 21]],
+      ['FID', [3_160_763_220, 3_270_265_606]],
+      ['FID', [11, 12]],
+      ['FID', [21, 22]]
+    ])
+  })
+
+  it('have SSRCs of their own in every session', () => {
+    const all = Array.from({ length: 100 }, furtherEncodings).flat().flatMap(({ ssrc, rtx }) => [ssrc, rtx ?? 0])
+    expect(new Set(all).size).toBe(400)
+    expect(all.every((one) => one > 0 && one <= 2 ** 31)).toBe(true)
   })
 })
 
@@ -165,8 +216,7 @@ const localSources = fc
             name,
             kind,
             screen: kind === 'video' && screen,
-            ssrc: ssrcs[2 * index] ?? 0,
-            rtx: kind === 'video' && rtx ? (ssrcs[2 * index + 1] ?? 0) : null,
+            encodings: [{ ssrc: ssrcs[2 * index] ?? 0, rtx: kind === 'video' && rtx ? (ssrcs[2 * index + 1] ?? 0) : null }],
             msid: `${name}-stream ${name}-track`
           }
         })
@@ -191,7 +241,7 @@ function sourcesIn(jingle: Element): LocalSource[] {
       if (repeats.has(own)) return []
       const msid = source.getChildren('parameter').find(({ attrs }) => attrs['name'] === 'msid')?.attrs['value'] ?? ''
       const screen = source.attrs['videoType'] === 'desktop'
-      return [{ name: source.attrs['name'] ?? '', kind, screen, ssrc: own, rtx: pairs.get(own) ?? null, msid }]
+      return [{ name: source.attrs['name'] ?? '', kind, screen, encodings: [{ ssrc: own, rtx: pairs.get(own) ?? null }], msid }]
     })
   })
 }
@@ -207,19 +257,18 @@ describe('any set of sources', () => {
         const read = sourcesIn(parse(there))
         expect(read.toSorted(byName)).toEqual(sources.toSorted(byName))
         const sections = read.map(
-          ({ kind, ssrc: own, rtx, msid }, index): Section => ({
+          ({ kind, encodings, msid }, index): Section => ({
             mid: String(index),
             kind,
             direction: 'sendonly',
-            stream: { ssrc: own, rtx, msid }
+            stream: { ...(encodings[0] ?? { ssrc: 0, rtx: null }), msid }
           })
         )
         const sdp = remoteDescription(offer, sections, 1)
         const { sending } = readLocal(sdp)
         const back = read.map(({ name, kind, screen, msid }, index): LocalSource => {
           expect(sdp).toContain(`a=msid:${msid}\r\n`)
-          const { ssrc: own, rtx } = sending.get(String(index)) ?? { ssrc: 0, rtx: null }
-          return { name, kind, screen, msid, ssrc: own, rtx }
+          return { name, kind, screen, msid, encodings: sending.get(String(index)) ?? [] }
         })
         expect(sending.size).toBe(sources.length)
         expect(sourceJingle(action, offer, back).toString()).toBe(there)
@@ -346,8 +395,8 @@ describe('any offer', () => {
         const local = readLocal(sdp)
         expect(local.transport).toEqual(any.transport)
         expect([...local.sending]).toEqual([
-          ['0', { ssrc: any.audio.feedback.ssrc, rtx: null }],
-          ['1', { ssrc: any.video.feedback.ssrc, rtx: null }]
+          ['0', [{ ssrc: any.audio.feedback.ssrc, rtx: null }]],
+          ['1', [{ ssrc: any.video.feedback.ssrc, rtx: null }]]
         ])
 
         const accept = parse(acceptJingle(offer, 'me@meet.example/x', local, any.transport, []).toString())

@@ -5,14 +5,15 @@ import { parse as parseSdp } from 'sdp-transform'
 import { el } from '../stanza/build.ts'
 import { NS } from '../stanza/ns.ts'
 import type { Kind, MediaOffer, Offer } from './offer.ts'
+import type { Encoding } from './simulcast.ts'
 
 /** One source of ours as it is signalled. */
 export interface LocalSource {
   readonly name: string
   readonly kind: Kind
   readonly screen: boolean
-  readonly ssrc: number
-  readonly rtx: number | null
+  /** Ascending. */
+  readonly encodings: readonly Encoding[]
   readonly msid: string
 }
 
@@ -30,14 +31,14 @@ export interface Accepted {
 /** What each m-line of an answer sends, by mid. */
 export interface LocalDescription {
   readonly transport: LocalTransport | null
-  readonly sending: ReadonlyMap<string, { readonly ssrc: number; readonly rtx: number | null }>
+  readonly sending: ReadonlyMap<string, readonly Encoding[]>
   /** What the browser accepted, by kind: numbers of payload types and of header extensions. */
   readonly accepted: ReadonlyMap<Kind, Accepted>
 }
 
 export function readLocal(sdp: string): LocalDescription {
   const session = parseSdp(sdp)
-  const sending = new Map<string, { ssrc: number; rtx: number | null }>()
+  const sending = new Map<string, Encoding[]>()
   const accepted = new Map<Kind, Accepted>()
   let transport: LocalTransport | null = null
   for (const media of session.media) {
@@ -57,9 +58,13 @@ export function readLocal(sdp: string): LocalDescription {
     // Firefox writes SSRCs on m-lines that only receive, too: those are not sources.
     const sends = media.direction === 'sendrecv' || media.direction === 'sendonly'
     if (!sends || media.mid === undefined) continue
-    const pair = media.ssrcGroups?.find((group) => group.semantics === 'FID')?.ssrcs.split(' ').map(Number)
-    const ssrc = pair?.[0] ?? media.ssrcs?.[0]?.id
-    if (ssrc !== undefined) sending.set(String(media.mid), { ssrc: Number(ssrc), rtx: pair?.[1] ?? null })
+    const groups = (semantics: string) =>
+      (media.ssrcGroups ?? []).filter((group) => group.semantics === semantics).map(({ ssrcs }) => ssrcs.split(' ').map(Number))
+    const pairs = groups('FID')
+    const first = pairs[0]?.[0] ?? media.ssrcs?.[0]?.id
+    const primaries = groups('SIM')[0] ?? (first === undefined ? [] : [Number(first)])
+    const encodings = primaries.map((ssrc) => ({ ssrc, rtx: pairs.find(([primary]) => primary === ssrc)?.[1] ?? null }))
+    if (encodings.length > 0) sending.set(String(media.mid), encodings)
   }
   return { transport, sending, accepted }
 }
@@ -150,14 +155,14 @@ function sourceElements(sources: readonly LocalSource[]): Element[] {
         },
         el('parameter', null, { name: 'msid', value: source.msid })
       )
-    if (source.rtx === null) return [one(source.ssrc)]
-    const group = el(
-      'ssrc-group',
-      NS.ssma,
-      { semantics: 'FID' },
-      el('source', null, { ssrc: String(source.ssrc) }),
-      el('source', null, { ssrc: String(source.rtx) })
-    )
-    return [one(source.ssrc), one(source.rtx), group]
+    const group = (semantics: string, ssrcs: readonly number[]) =>
+      el('ssrc-group', NS.ssma, { semantics }, ...ssrcs.map((ssrc) => el('source', null, { ssrc: String(ssrc) })))
+    const primaries = source.encodings.map(({ ssrc }) => ssrc)
+    const pairs = source.encodings.flatMap(({ ssrc, rtx }) => (rtx === null ? [] : [[ssrc, rtx]]))
+    return [
+      ...source.encodings.flatMap(({ ssrc, rtx }) => (rtx === null ? [one(ssrc)] : [one(ssrc), one(rtx)])),
+      ...(primaries.length > 1 ? [group('SIM', primaries)] : []),
+      ...pairs.map((pair) => group('FID', pair))
+    ]
   })
 }

@@ -6,12 +6,21 @@ import { el } from '../stanza/build.ts'
 import { NS } from '../stanza/ns.ts'
 import { type LocalDescription, type LocalSource, acceptJingle, readLocal, sourceJingle } from '../sdp/local.ts'
 import type { Kind, Offer } from '../sdp/offer.ts'
+import { type Encoding, furtherEncodings, withEncodings } from '../sdp/simulcast.ts'
 import { type Section, firstSections, remoteDescription } from '../sdp/remote.ts'
 
 /** Which of our devices an m-line sends. */
 export type LocalRole = 'microphone' | 'camera' | 'screen'
 
 const SOURCE_SUFFIX: Record<LocalRole, string> = { microphone: 'a0', camera: 'v0', screen: 'v1' }
+/** The m-line of the camera. */
+const CAMERA_MID = '1'
+/** A camera's encodings: what they are divided by, and the most they take, in bits per second (protocol 2 §15). */
+const LAYERS = [
+  { scale: 4, maxBitrate: 200_000 },
+  { scale: 2, maxBitrate: 500_000 },
+  { scale: 1, maxBitrate: 1_500_000 }
+] as const
 /** Slots that come within this time are added in one renegotiation. */
 const BATCH_MS = 30
 
@@ -42,6 +51,8 @@ export class MediaSession {
   readonly #senders = new Map<LocalRole, RTCRtpTransceiver>()
   readonly #tracks = new Map<LocalRole, MediaStreamTrack | null>()
   readonly #wanted = new Map<LocalRole, number>()
+  /** Firefox wants to be asked for several encodings in another way: it sends one. */
+  readonly #further: readonly Encoding[] = 'mozInnerScreenX' in globalThis ? [] : furtherEncodings()
   #version = 1
   #queue: Promise<void> = Promise.resolve()
   #batch: ReturnType<typeof setTimeout> | undefined
@@ -183,6 +194,7 @@ export class MediaSession {
       await this.#attach(role, tracks?.get(role) ?? null)
     }
     const local = await this.#answer()
+    await this.#applyWanted('camera')
     if (!local.transport) throw new Error('the browser answered without a transport')
     const sources = this.#sources(local, ['microphone', 'camera'])
     await this.#handlers.request(acceptJingle(this.offer, this.#own.jid, local, local.transport, sources))
@@ -194,7 +206,8 @@ export class MediaSession {
   }
 
   async #answer(): Promise<LocalDescription> {
-    await this.pc.setLocalDescription(await this.pc.createAnswer())
+    const { type, sdp } = await this.pc.createAnswer()
+    await this.pc.setLocalDescription({ type, sdp: withEncodings(sdp ?? '', CAMERA_MID, this.#further) })
     return readLocal(this.pc.localDescription?.sdp ?? '')
   }
 
@@ -213,7 +226,7 @@ export class MediaSession {
   async #attach(role: LocalRole, track: MediaStreamTrack | null): Promise<void> {
     let transceiver = this.#senders.get(role)
     if (!transceiver) {
-      const mid = role === 'microphone' ? '0' : role === 'camera' ? '1' : null
+      const mid = role === 'microphone' ? '0' : role === 'camera' ? CAMERA_MID : null
       transceiver = this.pc.getTransceivers().find((t) => mid !== null && t.mid === mid)
       if (!transceiver) return
       transceiver.direction = 'sendrecv'
@@ -254,25 +267,36 @@ export class MediaSession {
       if (!sending) return []
       const kind: Kind = role === 'microphone' ? 'audio' : 'video'
       const name = this.sourceName(role)
-      return [{ name, kind, screen: role === 'screen', ...sending, msid: `${name}-stream ${name}-track` }]
+      return [{ name, kind, screen: role === 'screen', encodings: sending, msid: `${name}-stream ${name}-track` }]
     })
   }
 
   /** Sends nothing that nobody wants, and nothing larger than somebody wants. */
   async #applyWanted(role: LocalRole): Promise<void> {
     const transceiver = this.#senders.get(role)
-    const wanted = this.#wanted.get(role)
-    if (!transceiver || role === 'microphone' || wanted === undefined) return
+    if (!transceiver || role === 'microphone') return
     const parameters = transceiver.sender.getParameters()
-    const encoding = parameters.encodings[0]
-    if (!encoding) return
+    const { encodings } = parameters
+    const given = this.#wanted.get(role)
+    if (encodings.length === 0 || (given === undefined && encodings.length === 1)) return
+    const wanted = given === undefined || given < 0 ? Infinity : given
     // Wanted is the shorter side, whichever way the picture is held.
     const { width, height } = this.#tracks.get(role)?.getSettings() ?? {}
     const captured = Math.min(width ?? Infinity, height ?? Infinity)
-    const scale = wanted > 0 && Number.isFinite(captured) ? captured / wanted : 1
-    encoding.active = wanted !== 0
-    // Text on a shared screen stays sharp: only cameras are scaled.
-    encoding.scaleResolutionDownBy = role === 'camera' ? Math.max(1, scale) : 1
+    for (const [index, encoding] of encodings.entries()) {
+      const layer = encodings.length === LAYERS.length ? LAYERS[index] : undefined
+      if (layer) {
+        const fits = index === 0 || !Number.isFinite(captured) || captured / layer.scale <= wanted
+        encoding.active = wanted !== 0 && fits
+        encoding.scaleResolutionDownBy = layer.scale
+        encoding.maxBitrate = layer.maxBitrate
+      } else {
+        const scale = wanted > 0 && Number.isFinite(captured) ? captured / wanted : 1
+        encoding.active = wanted !== 0
+        // Text on a shared screen stays sharp: only cameras are scaled.
+        encoding.scaleResolutionDownBy = role === 'camera' ? Math.max(1, scale) : 1
+      }
+    }
     await transceiver.sender.setParameters(parameters).catch(() => {})
   }
 }
