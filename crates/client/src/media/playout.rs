@@ -14,6 +14,11 @@ const MEMORY: usize = 16;
 /// How a browser sees a freeze: three times the usual, and 150 ms more than it at least.
 const FREEZE_EXTRA: Duration = Duration::from_millis(150);
 const USUAL: usize = 30;
+/// How clocks may drift apart, per frame.
+const DRIFT: Duration = Duration::from_micros(5);
+/// Of its patience a browser loses this part with each frame that is in time.
+const FORGET: u32 = 500;
+const MOST_PATIENT: Duration = Duration::from_secs(1);
 
 /// One packet of the slot, with what of its header matters.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +46,26 @@ pub(super) struct Playout {
     encoding: Option<u8>,
     decoded: VecDeque<u32>,
     needs_keyframe: bool,
+    screen: Screen,
+}
+
+/// When frames would be shown: a browser waits as long for a frame as recent ones were late, so that
+/// what is repaired in time is no freeze.
+#[derive(Debug, Default)]
+struct Screen {
     shown_at: Option<Instant>,
     usual: VecDeque<Duration>,
+    clock: Option<Clock>,
+    /// How late recent frames were.
+    patience: Duration,
+}
+
+/// Maps timestamps of the sender to times here.
+#[derive(Debug)]
+struct Clock {
+    timestamp: u32,
+    /// When the frame of this timestamp would be here if it were as quick as the quickest.
+    at: Instant,
 }
 
 impl Playout {
@@ -51,16 +74,14 @@ impl Playout {
         self.encoding = None;
         self.previous = None;
         self.decoded.clear();
-        self.shown_at = None;
-        self.usual.clear();
+        self.screen = Screen::default();
         // The first keyframe comes by itself.
         self.needs_keyframe = false;
     }
 
     /// The server stopped sending it, or began again: the time between is no freeze.
     pub(super) fn pause(&mut self) {
-        self.shown_at = None;
-        self.usual.clear();
+        self.screen.pause();
     }
 
     /// Whether a keyframe is to be asked for.
@@ -205,14 +226,24 @@ impl Playout {
         self.decoded.push_back(picture.frame);
         stats.frames += 1;
         *stats.heights.entry(picture.height).or_insert(0) += 1;
-        self.shown(now, stats);
+        self.screen.show(frame.timestamp, now, stats);
+    }
+}
+
+impl Screen {
+    fn pause(&mut self) {
+        self.shown_at = None;
+        self.usual.clear();
+        self.clock = None;
     }
 
-    fn shown(&mut self, now: Instant, stats: &mut VideoStats) {
-        let Some(before) = self.shown_at.replace(now) else {
+    /// A frame is complete; it is shown when its time has come, or at once if that is past.
+    fn show(&mut self, timestamp: u32, now: Instant, stats: &mut VideoStats) {
+        let at = self.due(timestamp, now);
+        let Some(before) = self.shown_at.replace(at) else {
             return;
         };
-        let gap = now.saturating_duration_since(before);
+        let gap = at.saturating_duration_since(before);
         if !self.usual.is_empty() {
             let usual = self.usual.iter().sum::<Duration>() / self.usual.len() as u32;
             if gap > (usual * 3).max(usual + FREEZE_EXTRA) {
@@ -226,6 +257,23 @@ impl Playout {
             self.usual.pop_front();
         }
         self.usual.push_back(gap);
+    }
+
+    fn due(&mut self, timestamp: u32, now: Instant) -> Instant {
+        let Some(clock) = &mut self.clock else {
+            self.clock = Some(Clock { timestamp, at: now });
+            return now;
+        };
+        let ticks = timestamp_distance(clock.timestamp, timestamp).max(0);
+        clock.timestamp = timestamp;
+        // A little slower than the clock says: the quickest frame may be long ago.
+        clock.at += Duration::from_micros(ticks.unsigned_abs().into()) * 100 / 9 + DRIFT;
+        clock.at = clock.at.min(now);
+        let late = now.saturating_duration_since(clock.at);
+        let due = (clock.at + self.patience).max(now);
+        self.patience = late.max(self.patience - self.patience / FORGET);
+        self.patience = self.patience.min(MOST_PATIENT);
+        due
     }
 }
 
@@ -337,6 +385,20 @@ mod tests {
         }
         assert_eq!((stats.freezes, stats.frames), (1, 40));
         assert_eq!(stats.frozen, Duration::from_millis(1_000));
+    }
+
+    #[test]
+    fn who_is_often_late_is_waited_for() {
+        let start = Instant::now();
+        let mut stats = VideoStats::default();
+        let mut screen = Screen::default();
+        for place in 0..300_u32 {
+            // Every tenth frame has to be repaired, which takes 200 ms; those behind it wait.
+            let late = 200_u64.saturating_sub(u64::from(place % 10) * 33) * u64::from(place > 30);
+            let at = start + Duration::from_millis(u64::from(place) * 33 + late);
+            screen.show(place * 2_970, at, &mut stats);
+        }
+        assert!(stats.freezes <= 1, "{stats:?}");
     }
 
     #[test]
