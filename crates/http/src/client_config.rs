@@ -71,7 +71,6 @@ impl ClientConfig {
             "enableWebsocketResume": true,
             "bridgeChannel": { "preferSctp": false },
             "p2p": { "enabled": false },
-            "disableSimulcast": true,
             "flags": {
                 "sourceNameSignaling": true,
                 "sendMultipleVideoStreams": true,
@@ -186,7 +185,8 @@ mod tests {
             assert_eq!(config["hosts"]["muc"], "muc.meet.jitsi");
             assert_eq!(config["hosts"]["focus"], "focus.meet.jitsi");
             assert_eq!(config["p2p"], json!({ "enabled": false }));
-            assert_eq!(config["disableSimulcast"], true);
+            // Cameras come in several sizes; the bridge picks.
+            assert_eq!(config.get("disableSimulcast"), None);
             assert_eq!(config["flags"]["ssrcRewritingEnabled"], true);
             assert_eq!(config["bosh"], bosh);
             assert_eq!(config["enableWebsocketResume"], true);
