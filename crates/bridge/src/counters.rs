@@ -86,6 +86,16 @@ counts! {
     MediaHidden,
     /// Speech of those who were not among the loudest.
     MediaUnranked,
+    KeyframeRequestsReceived,
+    KeyframeRequestsRefused,
+    /// Reports of losses on the way to us and from us, and the losses in them in 1/256 each.
+    LossReportsIn,
+    LossIn,
+    LossReportsOut,
+    LossOut,
+    Allocations,
+    PaddingBytes,
+    UnmatchedFeedback,
     PreemptiveKeyframes,
     PreemptiveKeyframesSuppressed,
     /// What the thread has worked, waiting for arrivals not counted.
@@ -143,6 +153,19 @@ const OF_CONFERENCES: &[(Count, OfConference)] = &[
     (Count::MediaOtherEncoding, |c| c.other_encoding),
     (Count::MediaHidden, |c| c.hidden),
     (Count::MediaUnranked, |c| c.unranked),
+    (Count::KeyframeRequestsReceived, |c| {
+        c.keyframe_requests_received
+    }),
+    (Count::KeyframeRequestsRefused, |c| {
+        c.keyframe_requests_refused
+    }),
+    (Count::LossReportsIn, |c| c.loss_reports_in),
+    (Count::LossIn, |c| c.loss_in),
+    (Count::LossReportsOut, |c| c.loss_reports_out),
+    (Count::LossOut, |c| c.loss_out),
+    (Count::Allocations, |c| c.allocations),
+    (Count::PaddingBytes, |c| c.padding),
+    (Count::UnmatchedFeedback, |c| c.unmatched_feedback),
     (Count::PreemptiveKeyframes, |c| c.preemptive_keyframes),
     (Count::PreemptiveKeyframesSuppressed, |c| {
         c.preemptive_keyframes_suppressed

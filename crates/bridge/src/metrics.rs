@@ -2,6 +2,7 @@
 
 use crate::channel::Service;
 use crate::counters::{Count, Counters, DELAY_STEPS};
+use crate::watch::Figures;
 use crate::worker::SIZE_STEPS;
 use althing_transport::DropReason;
 use prometheus_client::collector::Collector;
@@ -149,6 +150,31 @@ const COUNTERS: &[Plain] = &[
         "preemptive_keyframe_requests",
         "Keyframes asked for because somebody began to speak",
         Count::PreemptiveKeyframes,
+    ),
+    (
+        "keyframe_requests_received",
+        "Keyframe requests of receivers, as far as they were taken",
+        Count::KeyframeRequestsReceived,
+    ),
+    (
+        "keyframe_requests_refused",
+        "Keyframe requests of receivers beyond what one may ask",
+        Count::KeyframeRequestsRefused,
+    ),
+    (
+        "allocations",
+        "Times layers were chosen for a receiver",
+        Count::Allocations,
+    ),
+    (
+        "padding_bytes",
+        "Bytes of padding sent to find out what paths carry",
+        Count::PaddingBytes,
+    ),
+    (
+        "unmatched_feedback",
+        "Numbers in transport-wide feedback that were never sent, or too long ago",
+        Count::UnmatchedFeedback,
     ),
     ("panics", "Bugs that ended a conference", Count::Panics),
     (
@@ -338,6 +364,7 @@ fn encode_work(
         Some(&Unit::Seconds),
         MetricType::Counter,
     )?)?;
+    encode_survey(encoder, &figures)?;
     if let Some(rtt) = figures.survey.average_rtt() {
         let help = "Average round trip time of the endpoints";
         ConstGauge::new(rtt.as_secs_f64()).encode(encoder.encode_descriptor(
@@ -442,6 +469,88 @@ fn gauge(
 ) -> Result<(), fmt::Error> {
     let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
     metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+/// What a look at everybody gave.
+fn encode_survey(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> Result<(), fmt::Error> {
+    let survey = &figures.survey;
+    for (name, help, value) in [
+        (
+            "endpoints_sending_audio",
+            "Endpoints whose audio came within two seconds",
+            survey.sending_audio,
+        ),
+        (
+            "endpoints_sending_video",
+            "Endpoints whose video came within two seconds",
+            survey.sending_video,
+        ),
+        (
+            "endpoints_receive_only",
+            "Endpoints that have sent neither for two seconds",
+            survey.receive_only,
+        ),
+        (
+            "endpoints_channel_missing",
+            "Connected endpoints without a bridge channel now",
+            survey.without_channel,
+        ),
+        (
+            "endpoints_with_suspended_sources",
+            "Receivers whose path does not carry all that they want",
+            survey.with_suspended,
+        ),
+        (
+            "endpoints_oversending",
+            "Receivers whose screen share takes more than their path is thought to carry",
+            survey.oversending,
+        ),
+        (
+            "suspended_sources",
+            "Sources that receivers want and their paths do not carry",
+            survey.suspended,
+        ),
+        ("slots", "Slots of all receivers", survey.slots),
+        (
+            "slots_used",
+            "Slots of all receivers with a source on them",
+            survey.slots_used,
+        ),
+        (
+            "estimated_receivers",
+            "Receivers whose path is estimated",
+            survey.estimates,
+        ),
+        (
+            "estimated_bits_per_second",
+            "What these paths are thought to carry together",
+            survey.estimated,
+        ),
+    ] {
+        gauge(encoder, name, help, value)?;
+    }
+    let help = "Video sent to receivers now, by its height in pixels";
+    let mut family = encoder.encode_descriptor("forwarded_video", help, None, MetricType::Gauge)?;
+    let heights = ["180", "360", "720", "more"];
+    for (height, count) in heights.into_iter().zip(survey.pictures) {
+        let labels = [("height", height)];
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "Part of the packets lost on the way from clients (in) and to them (out), as streams \
+                report it";
+    let mut family = encoder.encode_descriptor("loss_ratio", help, None, MetricType::Gauge)?;
+    let ways = [
+        ("in", figures.loss.incoming),
+        ("out", figures.loss.outgoing),
+    ];
+    for (way, loss) in ways {
+        if let Some(loss) = loss {
+            let labels = [("way", way)];
+            ConstGauge::new(loss).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn decimal(

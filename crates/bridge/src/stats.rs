@@ -39,6 +39,7 @@ const COUNTS: &[(&str, Count)] = &[
         "total_dominant_speaker_changes",
         Count::DominantSpeakerChanges,
     ),
+    ("tcc_unmatched_feedback", Count::UnmatchedFeedback),
     ("preemptive_kfr_sent", Count::PreemptiveKeyframes),
     (
         "preemptive_kfr_suppressed",
@@ -103,6 +104,26 @@ pub(crate) fn stats(service: &Service, started: Instant, reachable: bool) -> Val
         put("current_timestamp", timestamp(now.as_secs()).into());
     }
 
+    let survey = &figures.survey;
+    for (name, count) in [
+        ("endpoints_sending_audio", survey.sending_audio),
+        ("endpoints_sending_video", survey.sending_video),
+        ("receive_only_endpoints", survey.receive_only),
+        ("endpoints_with_suspended_sources", survey.with_suspended),
+        ("num_eps_oversending", survey.oversending),
+    ] {
+        put(name, count.into());
+    }
+    let loss = figures.loss;
+    for (name, part) in [
+        ("incoming_loss", loss.incoming),
+        ("outgoing_loss", loss.outgoing),
+        ("overall_loss", loss.overall()),
+    ] {
+        if let Some(part) = part {
+            put(name, part.into());
+        }
+    }
     if let Some(rtt) = figures.survey.average_rtt() {
         put("rtt_aggregate", milliseconds(rtt).into());
     }

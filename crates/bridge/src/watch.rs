@@ -30,7 +30,28 @@ const READINGS: usize = 5;
 pub(crate) struct Figures {
     pub(crate) workers: Vec<Pressure>,
     pub(crate) rates: Rates,
+    pub(crate) loss: Loss,
     pub(crate) survey: Survey,
+}
+
+/// The part of the packets that is lost, as streams report it, over a few seconds; nothing where
+/// nobody reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Loss {
+    /// On the way from clients to us.
+    pub(crate) incoming: Option<f64>,
+    /// On the way from us to clients.
+    pub(crate) outgoing: Option<f64>,
+}
+
+impl Loss {
+    /// Both ways.
+    pub(crate) fn overall(self) -> Option<f64> {
+        match (self.incoming, self.outgoing) {
+            (Some(incoming), Some(outgoing)) => Some(f64::midpoint(incoming, outgoing)),
+            (incoming, outgoing) => incoming.or(outgoing),
+        }
+    }
 }
 
 /// How one worker is.
@@ -171,7 +192,7 @@ impl Watcher {
                 lost.saturating_sub(worker.lost_before),
                 now.saturating_duration_since(worker.read_at),
             );
-            let pictures = handle.survey().most_video;
+            let pictures = handle.survey().most_pictures;
             worker.ladder.handle_load(now, load, pictures);
             (worker.before, worker.busy_before) = (counters, busy);
             (worker.lost_before, worker.read_at) = (lost, now);
@@ -221,6 +242,14 @@ impl Watcher {
             packets_sent: per_second(Count::PacketsSent, 1.0),
             bits_received: per_second(Count::BytesReceived, 8.0),
             bits_sent: per_second(Count::BytesSent, 8.0),
+        };
+        let part = |lost, reports| match counted.get(reports) {
+            0 => None,
+            reports => Some(counted.get(lost) as f64 / (256.0 * reports as f64)),
+        };
+        self.figures.loss = Loss {
+            incoming: part(Count::LossIn, Count::LossReportsIn),
+            outgoing: part(Count::LossOut, Count::LossReportsOut),
         };
     }
 

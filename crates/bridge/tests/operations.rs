@@ -28,21 +28,27 @@ const KEYS: &[&str] = &[
     "endpoints_disconnected",
     "endpoints_ice_failed",
     "endpoints_reconnected",
+    "endpoints_sending_audio",
+    "endpoints_sending_video",
+    "endpoints_with_suspended_sources",
     "graceful_shutdown",
     "healthy",
     "inactive_endpoints",
     "largest_conference",
     "local_active_endpoints",
     "local_endpoints",
+    "num_eps_oversending",
     "num_eps_no_msg_transport_after_delay",
     "packet_rate_download",
     "packet_rate_upload",
     "participants",
     "preemptive_kfr_sent",
     "preemptive_kfr_suppressed",
+    "receive_only_endpoints",
     "relay_id",
     "shutting_down",
     "stress_level",
+    "tcc_unmatched_feedback",
     "threads",
     "total_bytes_received",
     "total_bytes_sent",
@@ -91,7 +97,9 @@ async fn statistics_have_the_names_that_exporters_read() {
     ann.send_rtp(&audio_header(1001, 1, 20), &[5; 60]).await;
     bob.next_rtp(1001).await;
     let stats = fixture
-        .stats_until(|stats| stats["rtt_aggregate"].is_number())
+        .stats_until(|stats| {
+            stats["rtt_aggregate"].is_number() && stats["endpoints_sending_audio"] == 1
+        })
         .await;
     for key in KEYS {
         let value = &stats[*key];
@@ -101,6 +109,7 @@ async fn statistics_have_the_names_that_exporters_read() {
         );
     }
     assert_eq!(stats["endpoints"], 2);
+    assert_eq!(stats["receive_only_endpoints"], 1);
     assert_eq!(stats["total_ice_succeeded"], 2);
     assert_eq!(stats["healthy"], true);
     assert_eq!(stats["drain"], false);
@@ -191,6 +200,60 @@ async fn a_page_of_metrics_costs_the_same_with_a_hundred_conferences() {
     // Nothing in it grows but the digits.
     assert!(best.1 < empty + 1_000, "{} of {empty} bytes", best.1);
     assert!(best.0.as_millis() < 20, "{:?}", best.0);
+    fixture.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_conference_can_be_looked_at_without_its_secrets() {
+    let mut fixture = Fixture::start(1).await;
+    let mut ann = Peer::join_and_connect(&mut fixture, allocate("c1", "ann00001"), 1).await;
+    let mut bob = Peer::join_and_connect(&mut fixture, allocate("c1", "bob00002"), 2).await;
+    let mut change = update("c1", "ann00001");
+    change.sources = Some(vec![
+        source("ann00001", MediaKind::Audio, 1001, None),
+        source("ann00001", MediaKind::Video, 2001, Some(2002)),
+    ]);
+    assert_eq!(fixture.update(change).await, BridgeReply::Done);
+    ann.send_rtp(&audio_header(1001, 1, 20), &[5; 60]).await;
+    bob.next_rtp(1001).await;
+    let (status, text) = fixture.admin("/debug/c1").await;
+    assert_eq!(status, StatusCode::OK);
+    let detail: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(detail["left_off"]["probing"], false);
+    let sender = &detail["endpoints"]["ann00001"]["media"];
+    let sources = sender["sources"].as_array().unwrap();
+    let voice = sources.iter().find(|s| s["name"] == "ann00001-a0").unwrap();
+    assert_eq!(
+        (&voice["sending"], &voice["ssrcs"][0]),
+        (&json!(true), &json!(1001))
+    );
+    let camera = sources.iter().find(|s| s["name"] == "ann00001-v0").unwrap();
+    assert_eq!(camera["sending"], false);
+    assert!(
+        camera["layers"].as_array().is_some_and(|l| !l.is_empty()),
+        "{camera}"
+    );
+    let receiver = &detail["endpoints"]["bob00002"]["media"];
+    let slot = &receiver["slots"][0];
+    assert_eq!(
+        (&slot["source"], &slot["subscribed"]),
+        (&json!("ann00001-a0"), &json!(true))
+    );
+    for peer in [&ann, &bob] {
+        let channel = &peer.allocated.channel.password;
+        let transport = &peer.allocated.transport;
+        for secret in [
+            channel.expose(),
+            transport.password.expose(),
+            &transport.ufrag,
+        ] {
+            assert!(!text.contains(secret), "a secret is in {text}");
+        }
+        assert!(
+            !text.contains(&peer.local.port().to_string()),
+            "an address is in {text}"
+        );
+    }
     fixture.shutdown().await;
 }
 

@@ -229,22 +229,6 @@ async fn both_signals_end_it_in_time_while_a_websocket_is_open() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_the_last_websocket_and_no_longer() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = serve(directory.path());
-    command.args(["--drain-timeout", "1h"]);
-    let mut running = Running::from(command).await;
-    let mut socket = running.websocket().await;
-    running.tell(Signal::SIGTERM);
-    // Still there for those who are in, and whoever joins them.
-    let url = running.url("http://127.0.0.1:").to_owned();
-    assert_eq!(get(&format!("{url}/health")).await.0, 200);
-    assert!(running.process.0.try_wait().unwrap().is_none());
-    socket.close(None).await.unwrap();
-    assert!(running.ended().await.success());
-}
-
-#[tokio::test]
 async fn a_second_process_on_the_same_data_is_refused_and_told_by_whom() {
     let directory = tempfile::tempdir().unwrap();
     let running = Running::from(serve(directory.path())).await;

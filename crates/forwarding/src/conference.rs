@@ -2,6 +2,7 @@
 
 use crate::allocation::Dirty;
 use crate::allocator::Choice;
+use crate::bucket::Bucket;
 use crate::congestion::PacketResult;
 use crate::endpoint::{Channel, Endpoint};
 use crate::hash::Keyed;
@@ -200,7 +201,9 @@ impl Conference {
             generation: self.generation,
         };
         self.ids.insert(settings.id.clone(), key);
-        entry.insert(Endpoint::new(key, settings, self.hash));
+        let endpoint = entry.insert(Endpoint::new(key, settings, self.hash));
+        let asks = self.settings.keyframe_requests_per_second.max(1);
+        endpoint.asking = Bucket::new(asks, asks.saturating_mul(4));
         self.order.push(index);
         self.mark(index, Dirty::ALL);
         self.size_changed();

@@ -60,6 +60,7 @@ pub(crate) struct Endpoint {
     pub(crate) recorded_ssrc: Ssrc,
     pub(crate) relayed: Bucket,
     pub(crate) steering: Bucket,
+    pub(crate) asking: Bucket,
 
     // As a receiver.
     pub(crate) wishes: Wishes,
@@ -124,6 +125,8 @@ impl Endpoint {
             relayed: Bucket::new(100, 200),
             // A client says ten times a second what it wants to see, at most.
             steering: Bucket::new(30, 100),
+            // Its owner says how much.
+            asking: Bucket::new(1, 1),
             wishes: Wishes::default(),
             audio: AudioSubscription::default(),
             hearing: Hearing::Loudest,

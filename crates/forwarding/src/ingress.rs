@@ -190,6 +190,11 @@ impl Ingress {
         !std::mem::replace(&mut self.reported, true)
     }
 
+    /// When the last packet came that was no retransmission.
+    pub(crate) fn heard_at(&self) -> Option<Instant> {
+        self.transit.map(|(at, _)| at)
+    }
+
     /// A report on what arrived since the last one; nothing if nothing did.
     pub(crate) fn report(&mut self, now: Instant) -> Option<ReportBlock> {
         self.reported = false;

@@ -47,6 +47,7 @@ mod missing;
 mod outlet;
 mod pacing;
 mod pauses;
+mod picture;
 mod placing;
 mod rates;
 mod reader;
@@ -66,6 +67,9 @@ mod wishes;
 pub mod fuzzing;
 
 pub use conference::Conference;
+pub use picture::{
+    Activity, EndpointPicture, LayerPicture, SlotPicture, SourcePicture, WantedPicture,
+};
 pub use settings::{
     Allocated, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Hearing,
     Limits, Loudest, Output, PacketSink, Settings, SlotMode,

@@ -40,10 +40,16 @@ impl Conference {
                 Ok(Rtcp::ReceiverReport(report)) => {
                     self.measure_round_trip(index, report.blocks, now);
                 }
-                Ok(Rtcp::Pli { media, .. }) => self.keyframe_wanted(index, media, now, sink),
+                Ok(Rtcp::Pli { media, .. }) => {
+                    if self.may_ask(index, now) {
+                        self.keyframe_wanted(index, media, now, sink);
+                    }
+                }
                 Ok(Rtcp::Fir(fir)) => {
                     for (media, _) in fir.entries().take(MAX_FIR) {
-                        self.keyframe_wanted(index, media, now, sink);
+                        if self.may_ask(index, now) {
+                            self.keyframe_wanted(index, media, now, sink);
+                        }
                     }
                 }
                 Ok(Rtcp::Nack(nack)) => self.retransmit(index, nack, now, sink),
@@ -53,6 +59,17 @@ impl Conference {
                 Err(_) => self.counters.malformed += 1,
             }
         }
+    }
+
+    /// Whether the endpoint has not asked for too many keyframes.
+    fn may_ask(&mut self, index: usize, now: Instant) -> bool {
+        let taken = self.endpoints[index].asking.take(now);
+        if taken {
+            self.counters.keyframe_requests_received += 1;
+        } else {
+            self.counters.keyframe_requests_refused += 1;
+        }
+        taken
     }
 
     /// Lip sync works across the bridge: wall clock kept, timestamp and counts as the receiver sees
@@ -106,6 +123,8 @@ impl Conference {
             let Some(&(outlet, false)) = endpoint.by_ssrc.get(&block.ssrc.0) else {
                 continue;
             };
+            self.counters.loss_reports_out += 1;
+            self.counters.loss_out += u64::from(block.fraction_lost);
             let rtt =
                 endpoint.outlets[outlet].round_trip(block.last_sr, block.delay_since_last_sr, now);
             if rtt.is_some() {
@@ -235,6 +254,9 @@ impl Conference {
                 let incoming = source.incoming.get_mut(encoding);
                 blocks.extend(incoming.and_then(|i| i.ingress.report(now)));
             }
+            self.counters.loss_reports_in += blocks.len() as u64;
+            let losses = blocks.iter().map(|b| u64::from(b.fraction_lost));
+            self.counters.loss_in += losses.sum::<u64>();
             if !blocks.is_empty() {
                 self.scratch.clear();
                 rtcp::receiver_report(&mut self.scratch, self.feedback.video, &blocks);

@@ -38,6 +38,9 @@ pub struct Settings {
     pub audio_slots: usize,
     /// Sources beyond this are not taken from one endpoint.
     pub max_sources_per_endpoint: usize,
+    /// Keyframe requests beyond this are not taken from one endpoint, in the long run; four
+    /// seconds' worth may come at once.
+    pub keyframe_requests_per_second: u32,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             loudest: Some(Loudest::default()),
             audio_slots: 20,
             max_sources_per_endpoint: 20,
+            keyframe_requests_per_second: 25,
         }
     }
 }
@@ -204,6 +208,18 @@ pub struct ConferenceCounters {
     pub unmatched_feedback: u64,
     /// Keyframe requests sent to senders.
     pub keyframe_requests: u64,
+    /// Keyframe requests of receivers, as far as they were taken.
+    pub keyframe_requests_received: u64,
+    /// Keyframe requests of receivers beyond their rate.
+    pub keyframe_requests_refused: u64,
+    /// Reports on what arrives from senders, one for each stream and half second.
+    pub loss_reports_in: u64,
+    /// The losses in them, in 1/256 each.
+    pub loss_in: u64,
+    /// Reports of receivers on what arrives from us.
+    pub loss_reports_out: u64,
+    /// The losses in them, in 1/256 each.
+    pub loss_out: u64,
     /// Sequence numbers asked of senders again.
     pub nacked: u64,
     /// Bridge channel messages dropped for their rate or their sender.

@@ -11,8 +11,8 @@ use althing_control::{
     Allocate, Allocated, BridgeReply, BridgeRequest, ChannelAddress, EndpointState, Fingerprint,
     LocalTransport, RefusalCode, RemoteTransport, SlotMode, Update,
 };
-use althing_forwarding::{EndpointSettings, Settings as ForwardingSettings};
-use althing_model::{ConferenceId, EndpointId, MediaKind, Secret};
+use althing_forwarding::{EndpointSettings, Limits, Settings as ForwardingSettings};
+use althing_model::{ConferenceId, EndpointId, Secret};
 use althing_transport::{
     DtlsRole, IceCredentials, RemoteParameters, Settings as TransportSettings, Transport,
 };
@@ -61,7 +61,7 @@ impl State {
                 reply.send(self.debug(now, conference.as_ref())).ok();
             }
             Command::Shed(measures) => self.shed(now, measures),
-            Command::Survey => self.surveyed = Some(self.survey()),
+            Command::Survey => self.surveyed = Some(self.survey(now)),
             Command::Stop => {
                 self.end_all(now);
                 return Next::Stop;
@@ -136,6 +136,7 @@ impl State {
         tracing::info!(conference = %request.conference, worker = self.index, "conference created");
         let mut settings = ForwardingSettings::default();
         settings.max_sources_per_endpoint = self.shared.limits.sources;
+        settings.keyframe_requests_per_second = self.shared.limits.keyframe_requests_per_second;
         let seed = self.entropy.next_u64();
         let generation = self.next_generation();
         let slot = self.conferences.insert(Conference {
@@ -151,6 +152,9 @@ impl State {
             touched: false,
             scheduled: None,
         });
+        self.conferences[slot]
+            .core
+            .set_limits(now, limits(self.measures));
         self.by_id.insert(request.conference.clone(), slot);
         self.counters.one(Count::ConferencesCreated);
         slot
@@ -213,7 +217,6 @@ impl State {
             spot: Spot::default(),
             traffic: Traffic::default(),
             spent: Spent::default(),
-            video_sources: 0,
             channel_due: None,
             worn_out: false,
             touched: false,
@@ -307,8 +310,6 @@ impl State {
                 core.set_last_n(now, key, last_n);
             }
             if let Some(sources) = update.sources {
-                let video = sources.iter().filter(|s| s.kind == MediaKind::Video);
-                endpoint.video_sources = u32::try_from(video.count()).unwrap_or(u32::MAX);
                 core.set_sources(now, key, sources);
             }
             state.touch_endpoint(slot);
@@ -359,8 +360,17 @@ impl State {
     }
 
     /// From now on this is left off.
-    fn shed(&mut self, _now: Instant, measures: Measures) {
+    fn shed(&mut self, now: Instant, measures: Measures) {
         self.measures = measures;
+        let conferences: Vec<usize> = self.conferences.iter().map(|(slot, _)| slot).collect();
+        for slot in conferences {
+            self.guarded(now, slot, |state| {
+                state.conferences[slot]
+                    .core
+                    .set_limits(now, limits(measures));
+                state.touch_conference(slot);
+            });
+        }
     }
 
     fn find(&self, conference: &ConferenceId, endpoint: &EndpointId) -> Result<usize, Refusal> {
@@ -467,6 +477,15 @@ impl State {
         for slot in conferences {
             self.guarded(now, slot, |state| state.end_conference(now, slot));
         }
+    }
+}
+
+/// What a conference leaves off.
+const fn limits(measures: Measures) -> Limits {
+    Limits {
+        last_n: measures.last_n,
+        max_height: measures.max_height,
+        without_probing: !measures.probing,
     }
 }
 

@@ -41,6 +41,13 @@ impl State {
         }
         detail["endpoints"] = Value::Object(endpoints);
         detail["counters"] = conference_counters(&conference.core.counters());
+        detail["dominant_speaker"] = json!(conference.core.dominant_speaker());
+        detail["loudest_only"] = conference.core.forwards_loudest_only().into();
+        detail["left_off"] = json!({
+            "probing": !self.measures.probing,
+            "last_n": self.measures.last_n,
+            "max_height": self.measures.max_height,
+        });
         detail
     }
 }
@@ -73,7 +80,9 @@ fn endpoint_detail(now: Instant, conference: &Conference, endpoint: &Endpoint) -
         "bytes_sent": endpoint.traffic.bytes_sent,
         "packets_not_sealed": endpoint.traffic.not_sealed,
         "datagrams_dropped": stats.drops.total(),
+        "packets_over_limits": endpoint.traffic.over,
         "forwarding": forwarding.as_ref().map(forwarded),
+        "media": conference.core.picture(now, endpoint.key),
     })
 }
 
@@ -85,6 +94,7 @@ fn forwarded(counters: &EndpointCounters) -> Value {
         "rtp_sent": counters.rtp_sent,
         "rtp_sent_bytes": counters.rtp_sent_bytes,
         "retransmitted": counters.retransmitted,
+        "paced_out": counters.paced_out,
         "rtt_seconds": counters.rtt.map(|rtt| rtt.as_secs_f64()),
     })
 }
@@ -102,7 +112,14 @@ fn conference_counters(counters: &ConferenceCounters) -> Value {
         "duplicate": counters.duplicate,
         "other_encoding": counters.other_encoding,
         "hidden": counters.hidden,
+        "unranked": counters.unranked,
+        "allocations": counters.allocations,
+        "padding_bytes": counters.padding,
+        "unmatched_feedback": counters.unmatched_feedback,
         "keyframe_requests": counters.keyframe_requests,
+        "keyframe_requests_received": counters.keyframe_requests_received,
+        "keyframe_requests_refused": counters.keyframe_requests_refused,
+        "preemptive_keyframes": counters.preemptive_keyframes,
         "nacked": counters.nacked,
         "messages_dropped": counters.messages_dropped,
         "sources_refused": counters.sources_refused,

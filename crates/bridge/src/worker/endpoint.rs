@@ -47,8 +47,6 @@ pub(super) struct Endpoint {
     pub(super) traffic: Traffic,
     /// What it has used of its ceilings.
     pub(super) spent: Spent,
-    /// Video sources it has signalled.
-    pub(super) video_sources: u32,
     /// When it should have a bridge channel.
     pub(super) channel_due: Option<Instant>,
     /// Was asked for anew, because its keys have sealed enough sources.
