@@ -44,6 +44,8 @@ export async function startServer(extra: string[] = [], http = nextPort++): Prom
       '--http-tls-listen', '127.0.0.1:0',
       '--http-admin-listen', `127.0.0.1:${admin}`,
       '--media-port', `${media}`,
+      // The browsers take the processors that the bridge would spare for people.
+      '--media-shed-load', 'false',
       ...extra,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
