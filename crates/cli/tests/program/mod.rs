@@ -48,6 +48,8 @@ impl Program {
                 "--media-bind",
                 "127.0.0.1",
             ])
+            // Tests take all processors, and none is about that.
+            .args(["--media-shed-load", "false"])
             .args(["--log-level", "warn"])
             .args(flags)
             .stdin(Stdio::null())
