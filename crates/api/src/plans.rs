@@ -4,7 +4,7 @@ use crate::clock;
 use crate::error::{Code, Error};
 use crate::storage::Storage;
 use althing_control::rooms::{RoomName, RoomPlan};
-use althing_model::Secret;
+use althing_model::{MediaMode, Secret};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -180,6 +180,7 @@ pub(crate) struct Wanted {
     max_occupants: Option<usize>,
     subject: Option<String>,
     start_muted: Option<Vec<Media>>,
+    media: Option<MediaMode>,
     max_duration_seconds: Option<u64>,
     opens_at: Option<String>,
     expires_at: Option<String>,
@@ -249,6 +250,7 @@ impl Wanted {
             lobby: self.lobby,
             max_occupants: self.max_occupants,
             subject: self.subject,
+            media: self.media,
             max_duration: self.max_duration_seconds.map(Duration::from_secs),
             opens_millis: opens,
             expires_millis: expires,
@@ -270,6 +272,8 @@ pub(crate) struct Shown {
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     start_muted: Option<Vec<Media>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<MediaMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_duration_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -295,6 +299,7 @@ impl Shown {
                 let muted = muted.into_iter().filter(|(_, said)| *said == Some(true));
                 muted.map(|(media, _)| media).collect()
             }),
+            media: plan.media,
             max_duration_seconds: plan.max_duration.map(|longest| longest.as_secs()),
             opens_at: plan.opens_millis.map(clock::written),
             expires_at: plan.expires_millis.map(clock::written),

@@ -31,6 +31,7 @@ fn rule(preset: &RoomPreset) -> Result<RoomRule> {
         moderators: preset.moderators.map(moderators),
         hosts_only: preset.hosts.map(|hosts| hosts == Hosts::Authenticated),
         max_occupants: preset.max_occupants,
+        media: preset.media,
         preset: Preset {
             password: preset.password.as_ref().map(password).transpose()?,
             lobby: preset.lobby,
@@ -39,6 +40,7 @@ fn rule(preset: &RoomPreset) -> Result<RoomRule> {
                 audio: preset.start_muted_audio,
                 video: preset.start_muted_video,
             },
+            start_muted_above: preset.start_muted_above,
             metadata: preset.metadata.clone(),
             no_guests: !preset.guests,
             max_duration: preset.max_duration,

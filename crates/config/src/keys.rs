@@ -2,7 +2,7 @@ use crate::api;
 use crate::auth;
 use crate::settings::{AuthKeySource, Hosts, LogFormat, Moderators, SecretSource, Settings};
 use crate::value::{self, Given, Refusal};
-use althing_model::Secret;
+use althing_model::{MediaMode, Secret};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -231,6 +231,16 @@ pub const KEYS: &[Key] = &[
         default: "0",
         doc: "Threads that forward media, 8 at most. 0 is one for each processor.",
         set: |s, v| v.number(8).map(|n| s.media.workers = n as usize),
+    },
+    Key {
+        section: Some("media"),
+        name: "mode",
+        value_name: "MODE",
+        default: "\"all\"",
+        doc: "What rooms are for: all, or audio. In an audio hall there are no cameras and no screens \
+              at any level, and who comes into one of more than ten people listens first. A room's \
+              own section, or its plan, may say otherwise.",
+        set: |s, v| media_mode(v).map(|mode| s.media.mode = mode),
     },
     Key {
         section: Some("media"),
@@ -628,6 +638,14 @@ fn rate(value: &Given, max: u32) -> Result<u32, Refusal> {
     match value.number(max)? {
         0 => Err("must be 1 at least".to_owned()),
         number => Ok(number),
+    }
+}
+
+pub(crate) fn media_mode(value: &Given) -> Result<MediaMode, Refusal> {
+    match value.text()? {
+        "all" => Ok(MediaMode::All),
+        "audio" => Ok(MediaMode::Audio),
+        other => Err(format!("must be all or audio, not {other:?}")),
     }
 }
 

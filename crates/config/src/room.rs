@@ -44,6 +44,12 @@ pub(crate) const FIELDS: &[(&str, &str, &str)] = &[
         "what newcomers leave off until they switch it on: audio, video",
     ),
     (
+        "start_muted_above",
+        "10",
+        "when more than this many are there, newcomers leave their microphone off",
+    ),
+    ("media", "\"audio\"", "as media.mode, for these rooms"),
+    (
         "max_duration",
         "\"2h\"",
         "when a meeting ends at the latest",
@@ -148,6 +154,10 @@ fn set(preset: &mut RoomPreset, name: &str, value: &Given) -> Result<(), Refusal
                 }
             }
         }
+        "start_muted_above" => {
+            preset.start_muted_above = Some(value.number(100_000)? as usize);
+        }
+        "media" => preset.media = Some(keys::media_mode(value)?),
         "max_duration" => {
             let longest = value::duration(value.text()?)?;
             if longest < Duration::from_secs(60) {

@@ -1,4 +1,4 @@
-use althing_model::Secret;
+use althing_model::{MediaMode, Secret};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -111,6 +111,8 @@ pub struct Media {
     pub advertise: Vec<Advertise>,
     /// Media threads; 0 is one for each processor.
     pub workers: usize,
+    /// What of media rooms are for, where nothing else is said of one.
+    pub mode: MediaMode,
     /// Whether too much load takes pictures first, and keeps newcomers out.
     pub shed_load: bool,
 }
@@ -224,6 +226,10 @@ pub struct RoomPreset {
     pub start_muted_audio: bool,
     /// Whether newcomers leave their camera off.
     pub start_muted_video: bool,
+    /// Newcomers leave their microphone off when more than this many are there.
+    pub start_muted_above: Option<usize>,
+    /// What of media they are for, if not as everywhere.
+    pub media: Option<MediaMode>,
     /// How long a meeting lasts at most.
     pub max_duration: Option<Duration>,
     /// Who may open them, if not as everywhere.
@@ -246,6 +252,8 @@ impl Default for RoomPreset {
             subject: None,
             start_muted_audio: false,
             start_muted_video: false,
+            start_muted_above: None,
+            media: None,
             max_duration: None,
             hosts: None,
             guests: true,
@@ -391,6 +399,7 @@ impl Default for Settings {
                 bind: Vec::new(),
                 advertise: Vec::new(),
                 workers: 0,
+                mode: MediaMode::All,
                 shed_load: true,
             },
             log: Log {

@@ -1,4 +1,4 @@
-use althing_model::{EndpointId, NodeId, Role, Secret};
+use althing_model::{EndpointId, MediaMode, NodeId, Role, Secret};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -487,6 +487,9 @@ pub struct RoomPlan {
     pub start_muted_audio: Option<bool>,
     /// Newcomers leave their camera off.
     pub start_muted_video: Option<bool>,
+    /// What of media it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaMode>,
     /// How long it lasts at most.
     pub max_duration: Option<Duration>,
     /// Nobody comes in before, in milliseconds since 1970.

@@ -4,7 +4,7 @@ use crate::member::{At, Discovery, Member, Negotiation};
 use crate::sources::SourceMap;
 use althing_control::{BridgeEvent, BridgeReply, BridgeRequest, Update};
 use althing_model::{
-    ConferenceId, EndpointId, Entropy, FeedbackSources, MediaKinds, NodeId, Now, Role,
+    ConferenceId, EndpointId, Entropy, FeedbackSources, MediaKinds, MediaMode, NodeId, Now, Role,
 };
 use althing_room::{Action, Actor, Medium, OccupantInfo, PresenceFacts, RoomEvent};
 use althing_xmpp::features::ClientFeatures;
@@ -62,6 +62,9 @@ pub struct Settings {
     pub rewriting: bool,
     /// Whether clients that can are told of sources as JSON.
     pub json_sources: bool,
+    /// What of media the room is for: without video nobody is offered any, whatever they take.
+    #[serde(default)]
+    pub media: MediaMode,
 }
 
 /// What a focus is told.
@@ -330,7 +333,7 @@ impl Focus {
         let discovery = self.discover(at, &id, &info.presence);
         let member = Member {
             role: info.role,
-            may_send: info.may_send,
+            may_send: info.may_send.and(self.settings.media.permits()),
             forwarded: info.forwarded,
             info,
             discovery,
@@ -354,7 +357,7 @@ impl Focus {
     /// Looks up what a client can do, or asks it.
     fn discover(&mut self, at: At, id: &EndpointId, facts: &PresenceFacts) -> Discovery {
         if let Some(features) = facts.caps.as_ref().and_then(|caps| self.caps.get(caps)) {
-            return Discovery::Known(features);
+            return Discovery::known(features, self.settings.media);
         }
         let iq_id = self.iq_id();
         let mut query = Element::new("query", ns::DISCO_INFO);
@@ -452,7 +455,7 @@ impl Focus {
             let caps = caps.clone();
             let query = stanza.child("query", ns::DISCO_INFO).filter(|_| !failed);
             let features = query.map_or(ClientFeatures::ASSUMED, ClientFeatures::from_query);
-            member.discovery = Discovery::Known(features);
+            member.discovery = Discovery::known(features, self.settings.media);
             if let (Some(caps), Some(query)) = (caps, query) {
                 self.caps.learn(&caps, query);
             }
@@ -467,11 +470,12 @@ impl Focus {
 
     fn timers(&mut self, at: At) {
         let mut invite = false;
+        let media = self.settings.media;
         for member in self.members.values_mut() {
             if let Discovery::Asked { until, .. } = &member.discovery
                 && *until <= at
             {
-                member.discovery = Discovery::Known(ClientFeatures::ASSUMED);
+                member.discovery = Discovery::known(ClientFeatures::ASSUMED, media);
                 invite = true;
             }
         }

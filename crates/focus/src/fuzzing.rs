@@ -6,8 +6,8 @@ use althing_control::{
     Allocated, BridgeReply, BridgeRequest, ChannelAddress, Fingerprint, LocalTransport, RefusalCode,
 };
 use althing_model::{
-    ConferenceId, EndpointId, Entropy as _, MediaKinds, NodeId, Now, Origin, Role, Secret,
-    SeededEntropy, SessionId,
+    ConferenceId, EndpointId, Entropy as _, MediaKinds, MediaMode, NodeId, Now, Origin, Role,
+    Secret, SeededEntropy, SessionId,
 };
 use althing_room::{Action, LeaveReason, OccupantInfo, PresenceFacts, RoomEvent};
 use althing_xmpp::jingle::{Body, FEEDBACK_OWNER, Jingle, RawSources};
@@ -64,6 +64,7 @@ pub fn settings() -> Settings {
         limits: Limits::default(),
         rewriting: true,
         json_sources: true,
+        media: MediaMode::All,
     }
 }
 

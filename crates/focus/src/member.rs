@@ -1,4 +1,4 @@
-use althing_model::{MediaKinds, Role, SourceDescription, SourceName};
+use althing_model::{MediaKinds, MediaMode, Role, SourceDescription, SourceName};
 use althing_room::{Caps, OccupantInfo};
 use althing_xmpp::Element;
 use althing_xmpp::features::{ClientFeatures, SourceMode};
@@ -46,6 +46,14 @@ pub(crate) enum Discovery {
         until: At,
     },
     Known(ClientFeatures),
+}
+
+impl Discovery {
+    /// What it can do, as far as the room is for it.
+    pub(crate) const fn known(mut features: ClientFeatures, media: MediaMode) -> Self {
+        features.video = features.video && media.has_video();
+        Self::Known(features)
+    }
 }
 
 /// How far its media session is (protocol 2 §20).

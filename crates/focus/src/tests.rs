@@ -1,7 +1,7 @@
 use crate::fuzzing::{World, settings};
 use crate::{BridgeFailure, Focus, Settings};
 use althing_control::{BridgeReply, BridgeRequest, RefusalCode, SlotMode};
-use althing_model::{EndpointId, Entropy as _, MediaKind, Role, SeededEntropy};
+use althing_model::{EndpointId, Entropy as _, MediaKind, MediaMode, Role, SeededEntropy};
 use althing_room::{Caps, PresenceFacts};
 use althing_xmpp::jingle::{Body, Jingle, RawSources};
 use althing_xmpp::{Element, Limits, ns, parse};
@@ -836,4 +836,49 @@ proptest::proptest! {
     ) {
         operations(data);
     }
+}
+
+#[test]
+fn in_an_audio_hall_nobody_is_offered_video_and_none_is_taken() {
+    let mut world = World::new(Settings {
+        media: MediaMode::Audio,
+        ..settings()
+    });
+    for (nick, features) in [("a", JSON), ("b", XML), ("c", REWRITING)] {
+        world.arrive(nick, features);
+    }
+    let allocated = world.obey();
+    assert_eq!(allocated.len(), 3);
+    for request in &allocated {
+        let BridgeRequest::Allocate(allocate) = request else {
+            panic!("{request:?}");
+        };
+        assert!(allocate.receives_audio && !allocate.receives_video);
+        assert!(allocate.may_send.audio && !allocate.may_send.video && !allocate.may_send.share);
+    }
+    for nick in ["a", "b", "c"] {
+        let xml = offer_in(&world.inbox(nick)).element.to_xml();
+        assert!(xml.contains(r#"media="audio""#), "{xml}");
+        assert!(!xml.contains("video") && !xml.contains("VP8"), "{xml}");
+    }
+}
+
+#[test]
+fn in_an_audio_hall_a_camera_is_refused_and_the_microphone_stays() {
+    let mut world = World::new(Settings {
+        media: MediaMode::Audio,
+        ..settings()
+    });
+    world.arrive("a", JSON);
+    world.arrive("b", JSON);
+    let a = world.settle("a", &audio("a", 1));
+    world.settle("b", &audio("b", 2));
+    world.inboxes.clear();
+    world.request("a", "set", jingle("source-add", &a.sid, &video("a", 0, 10)));
+    assert_eq!(condition(&world.inbox("a")[0]), "forbidden");
+    assert!(world.bridge.is_empty(), "the bridge hears nothing of it");
+    assert!(world.inbox("b").is_empty(), "and nobody else");
+    // It can still be heard, and leave.
+    world.request("a", "set", jingle("source-remove", &a.sid, &audio("a", 1)));
+    assert_eq!(world.obey().len(), 1);
 }

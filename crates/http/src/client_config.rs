@@ -1,7 +1,7 @@
 //! What clients are told before they connect: `config.js` and `interface_config.js` for stock
 //! clients, and the block in our own index page. All of it is made for the request's own origin.
 
-use althing_model::Origin;
+use althing_model::{MediaMode, Origin};
 use serde_json::{Value, json};
 
 /// What `config.js` tells, apart from the origin.
@@ -13,7 +13,39 @@ pub struct ClientConfig {
     pub version: String,
     /// Where clients send people to log in (`tokenAuthUrl`), if anywhere.
     pub login_url: Option<String>,
+    /// What of media rooms are for, where nothing else is said of one.
+    pub media: MediaMode,
 }
+
+/// The buttons of a stock client in an audio hall: all it has, without camera, screen, and what is
+/// about pictures.
+const HALL_BUTTONS: &[&str] = &[
+    "chat",
+    "closedcaptions",
+    "etherpad",
+    "feedback",
+    "filmstrip",
+    "fullscreen",
+    "hangup",
+    "help",
+    "highlight",
+    "invite",
+    "linktosalesforce",
+    "livestreaming",
+    "microphone",
+    "noisesuppression",
+    "participants-pane",
+    "profile",
+    "raisehand",
+    "recording",
+    "security",
+    "settings",
+    "shareaudio",
+    "shortcuts",
+    "stats",
+    "tileview",
+    "whiteboard",
+];
 
 /// JSON that may stand inside a script or an HTML document: nothing in it ends either.
 fn embeddable(value: &Value) -> String {
@@ -86,6 +118,12 @@ impl ClientConfig {
         if let Some(url) = &self.login_url {
             config["tokenAuthUrl"] = url.as_str().into();
         }
+        if !self.media.has_video() {
+            config["channelLastN"] = 0.into();
+            config["startAudioOnly"] = true.into();
+            config["startWithVideoMuted"] = true.into();
+            config["toolbarButtons"] = HALL_BUTTONS.into();
+        }
         format!("var config = {};\n", embeddable(&config))
     }
 
@@ -115,6 +153,9 @@ impl ClientConfig {
         if let Some(url) = &self.login_url {
             config["login"] = url.as_str().into();
         }
+        if !self.media.has_video() {
+            config["media"] = self.media.as_str().into();
+        }
         format!(
             "<script type=\"application/json\" id=\"althing-config\">{}</script>",
             embeddable(&config)
@@ -131,6 +172,7 @@ mod tests {
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
             login_url: None,
+            media: MediaMode::All,
         }
     }
 
@@ -209,6 +251,42 @@ mod tests {
         );
         let with = assigned(&with.config_js(&origin, None), "config");
         assert_eq!(with["tokenAuthUrl"], "https://login.example/?state={state}");
+    }
+
+    #[test]
+    fn in_audio_halls_clients_have_nothing_to_do_with_video() {
+        let origin = origin(true, "meet.example");
+        let usual = assigned(&config().config_js(&origin, None), "config");
+        assert_eq!(usual["channelLastN"], -1);
+        for key in ["startAudioOnly", "startWithVideoMuted", "toolbarButtons"] {
+            assert_eq!(usual.get(key), None, "{key}");
+        }
+        assert_eq!(block(&config(), &origin).get("media"), None);
+        let hall = ClientConfig {
+            media: MediaMode::Audio,
+            ..config()
+        };
+        assert_eq!(block(&hall, &origin)["media"], "audio");
+        let hall = assigned(&hall.config_js(&origin, None), "config");
+        assert_eq!(hall["channelLastN"], 0);
+        assert_eq!(hall["startAudioOnly"], true);
+        assert_eq!(hall["startWithVideoMuted"], true);
+        let buttons: Vec<&str> = hall["toolbarButtons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        assert!(buttons.contains(&"microphone") && buttons.contains(&"hangup"));
+        for gone in [
+            "camera",
+            "desktop",
+            "sharedvideo",
+            "videoquality",
+            "select-background",
+        ] {
+            assert!(!buttons.contains(&gone), "{gone}");
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn start_with(change: impl FnOnce(&mut Settings), public: Router) -> Result<Benc
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
             login_url: None,
+            media: althing_model::MediaMode::All,
         },
         metrics,
         registry: Arc::new(registry),

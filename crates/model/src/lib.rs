@@ -24,7 +24,7 @@ pub use id::{
     SourceName,
 };
 pub use identity::{Identity, RoomClaim, TokenStanding};
-pub use media::{Bitrate, MediaKind, MediaKinds, Role, Ssrc, VideoType};
+pub use media::{Bitrate, MediaKind, MediaKinds, MediaMode, Role, Ssrc, VideoType};
 pub use secret::{Redacted, Secret};
 pub use source::{Encoding, FeedbackSources, SourceDescription};
 pub use time::Now;

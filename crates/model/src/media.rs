@@ -122,6 +122,46 @@ impl MediaKinds {
     }
 }
 
+/// What of media a room is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaMode {
+    /// Microphones, cameras and screens.
+    #[default]
+    All,
+    /// Microphones alone: an audio hall. There is no video at any level.
+    Audio,
+}
+
+impl MediaMode {
+    /// `all` or `audio`, as in configuration and metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Audio => "audio",
+        }
+    }
+
+    /// What occupants may send at most.
+    #[must_use]
+    pub const fn permits(self) -> MediaKinds {
+        match self {
+            Self::All => MediaKinds::ALL,
+            Self::Audio => MediaKinds {
+                audio: true,
+                ..MediaKinds::NONE
+            },
+        }
+    }
+
+    /// Whether there are cameras and screens.
+    #[must_use]
+    pub const fn has_video(self) -> bool {
+        matches!(self, Self::All)
+    }
+}
+
 /// Bits per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,5 +1,6 @@
 //! What all rooms of one meeting share: standings, the lock, the policy.
 
+use crate::metadata::StartMuted;
 use crate::occupant::{Affiliation, Features};
 use crate::room::{Sender, Settings};
 use althing_model::{EndpointId, Entropy, Identity, Now, Secret, TokenStanding};
@@ -8,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// The metadata's entry that says what a room is for, if not for everything.
+pub(crate) const MEDIA: &str = "media";
 /// How many standings one meeting remembers; beyond it, new members are not remembered.
 const MAX_STANDINGS: usize = 20_000;
 
@@ -70,6 +73,13 @@ pub(crate) struct Common {
     /// Wrong passwords of late.
     pub(crate) attempts: crate::gate::Attempts,
     pub(crate) metadata: crate::metadata::Metadata,
+    /// Newcomers leave their microphone off from when so many are there, until a moderator says
+    /// otherwise.
+    #[serde(default)]
+    start_muted_above: Option<usize>,
+    /// The metadata changed by themselves, and not everybody knows.
+    #[serde(default)]
+    pub(crate) untold: bool,
 }
 
 mod standings {
@@ -100,9 +110,30 @@ impl Common {
             members_only: settings.preset.lobby,
             attempts: crate::gate::Attempts::default(),
             metadata: crate::metadata::Metadata::default(),
+            start_muted_above: settings.preset.start_muted_above,
+            untold: false,
         };
         settings.preset.write(&mut common.metadata);
+        if !settings.media.has_video() {
+            let media = settings.media.as_str();
+            common.metadata.set(MEDIA, media.into());
+        }
         common
+    }
+
+    /// Somebody comes into a room, as one of so many.
+    pub(crate) fn newcomer(&mut self, occupants: usize) {
+        if self
+            .start_muted_above
+            .is_some_and(|above| occupants > above)
+        {
+            self.start_muted_above = None;
+            let muted = StartMuted {
+                audio: true,
+                ..self.metadata.start_muted()
+            };
+            self.untold |= self.metadata.set_start_muted(muted);
+        }
     }
 
     /// The standing somebody has been given, or has by policy and token.

@@ -9,7 +9,7 @@ use crate::preset::Preset;
 use crate::room::{Network, Room};
 use crate::{Input, Meeting, Moderators, Output, Place, RoomNames, Sender, Settings};
 use althing_model::{
-    EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Secret, SeededEntropy, SessionId,
+    EndpointId, Identity, MediaMode, NodeId, Now, Origin, Secret, SeededEntropy, SessionId,
     TokenStanding,
 };
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
@@ -452,7 +452,7 @@ fn settings(choice: u8) -> Settings {
         max_occupants: 5,
         history_messages: 4,
         history_bytes: 1000,
-        may_send: MediaKinds::ALL,
+        media: MediaMode::All,
         domain: "meet.jitsi".into(),
         lobby: Jid::parse("r@lobby.meet.jitsi").expect("an address"),
         moderators: match choice % 4 {

@@ -28,6 +28,7 @@ impl Room {
         if let Some(same_person) = self.occupants.get(&id).map(|o| o.session.clone()) {
             self.leave_session(&same_person, LeaveReason::Replaced);
         }
+        turn.common.newcomer(self.occupants.len() + 1);
         let payload = shown(stanza, sender.identity.as_deref());
         let affiliation = self.first_standing(turn, sender);
         let role = if affiliation == Affiliation::Owner {
@@ -85,7 +86,7 @@ impl Room {
 
     pub(crate) fn may_send(&self, role: Role) -> MediaKinds {
         match role {
-            Role::Moderator | Role::Participant => self.settings.may_send,
+            Role::Moderator | Role::Participant => self.settings.media.permits(),
             Role::Visitor => MediaKinds::NONE,
         }
     }

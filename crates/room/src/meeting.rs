@@ -10,7 +10,7 @@ pub use crate::exchange::{Action, Input, Outcome, Output, Place};
 use crate::lobby::Lobby;
 use crate::roles::Appointment;
 use crate::room::{Room, Sender, Settings, Told};
-use althing_model::{EndpointId, Entropy, Now, SessionId};
+use althing_model::{EndpointId, Entropy, MediaMode, Now, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -110,6 +110,12 @@ impl Meeting {
             happened: VecDeque::new(),
             appointments: VecDeque::new(),
         }
+    }
+
+    /// What of media it is for.
+    #[must_use]
+    pub const fn media(&self) -> MediaMode {
+        self.settings.media
     }
 
     /// Takes one input; drain [`Meeting::poll`] afterwards.
@@ -416,6 +422,9 @@ impl Meeting {
         if let RoomEvent::OccupantJoined(info) = event {
             self.end_at = None;
             self.opened |= info.identity.is_some();
+        }
+        if std::mem::take(&mut self.common.untold) {
+            self.push_metadata(now, entropy);
         }
         self.election_event(now, place, event, entropy);
         self.lobby_event(now, place, event, entropy);

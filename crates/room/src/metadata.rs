@@ -20,13 +20,14 @@ const MAX_ENTRIES: usize = 64;
 const MAX_KEY_TOLD: usize = 100;
 
 /// What only the server writes.
-const SERVER_KEYS: [&str; 13] = [
+const SERVER_KEYS: [&str; 14] = [
     "allownersEnabled",
     "asyncTranscription",
     "audioTranslationRequests",
     "conferencePresetsServiceEnabled",
     "dialinEnabled",
     "lobbyEnabled",
+    crate::common::MEDIA,
     "moderators",
     "participants",
     "participantsSoftLimit",

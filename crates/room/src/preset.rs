@@ -17,6 +17,9 @@ pub struct Preset {
     pub subject: Option<String>,
     /// What newcomers leave off.
     pub start_muted: StartMuted,
+    /// They leave their microphone off from when more than this many are there.
+    #[serde(default)]
+    pub start_muted_above: Option<usize>,
     /// Further metadata (protocol 4 §18); what only the server writes is left out.
     pub metadata: Map<String, Value>,
     /// Nobody without a token comes in.

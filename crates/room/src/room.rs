@@ -8,7 +8,7 @@ use crate::occupant::Occupant;
 use crate::polls::Polls;
 use crate::preset::Preset;
 use crate::roles::Appointment;
-use althing_model::{EndpointId, Entropy, Identity, MediaKinds, Now, Origin, SessionId};
+use althing_model::{EndpointId, Entropy, Identity, MediaMode, Now, Origin, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,8 +28,9 @@ pub struct Settings {
     pub history_messages: usize,
     /// How many bytes of messages are kept for newcomers at most.
     pub history_bytes: usize,
-    /// What occupants of this room may send at most.
-    pub may_send: MediaKinds,
+    /// What of media it is for.
+    #[serde(default)]
+    pub media: MediaMode,
     /// The XMPP domain; components answer below it, for instance `polls.meet.jitsi`.
     pub domain: String,
     /// The bare address of its lobby room.

@@ -17,7 +17,8 @@ use crate::{
     RoomNames, Sender, Settings,
 };
 use althing_model::{
-    EndpointId, Identity, MediaKinds, NodeId, Now, Origin, Role, SeededEntropy, SessionId,
+    EndpointId, Identity, MediaKinds, MediaMode, NodeId, Now, Origin, Role, SeededEntropy,
+    SessionId,
 };
 use althing_xmpp::{Element, Jid, Limits, ns, parse};
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ fn settings() -> Settings {
         max_occupants: 500,
         history_messages: 20,
         history_bytes: 100_000,
-        may_send: MediaKinds::ALL,
+        media: MediaMode::All,
         domain: "meet.jitsi".into(),
         lobby: Jid::parse("my%20room@lobby.meet.jitsi").unwrap(),
         moderators: Moderators::First,

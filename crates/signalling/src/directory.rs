@@ -8,7 +8,7 @@ use crate::{Settings, Shared};
 use althing_bus::Subscription;
 use althing_control::BridgeEvent;
 use althing_control::rooms::RoomName;
-use althing_model::ConferenceId;
+use althing_model::{ConferenceId, MediaMode};
 use althing_room::{Component, Outcome, Place, RoomNames};
 use althing_xmpp::Jid;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -181,6 +181,8 @@ impl RoomKey {
 #[derive(Debug, Clone)]
 pub(crate) struct RoomHandle {
     pub(crate) inputs: mpsc::Sender<RoomInput>,
+    /// What of media it is for.
+    pub(crate) media: MediaMode,
     /// Tells this meeting from one that was in the same room before.
     meeting: u64,
 }
@@ -391,8 +393,10 @@ fn find_or_make(shared: &Arc<Shared>, key: &RoomKey, asker: Asker) -> Result<Roo
         return Err(NoRoom::TooMany);
     }
     let (inputs, receiver) = mpsc::channel(ROOM_QUEUE);
+    let settings = &shared.settings;
     let handle = RoomHandle {
         inputs,
+        media: settings.media_of(&settings.beginning(key, clock::now().unix_millis)),
         meeting: tables.next_meeting,
     };
     tables.next_meeting += 1;

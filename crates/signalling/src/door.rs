@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -179,12 +180,13 @@ async fn conference_request(
         authenticated: false,
     };
     match directory::request_room(&shared, request.target, asker).await {
-        Ok(_) => {
+        Ok(made) => {
+            let properties: BTreeMap<_, _> = services::properties(made.media).collect();
             let mut answer = serde_json::json!({
                 "room": request.room,
                 "ready": true,
                 "focusJid": shared.focus_jid.bare().as_str(),
-                "properties": { "authentication": "false", "visitors-supported": "false" },
+                "properties": properties,
             });
             if let Some(machine) = wanted.get("machineUid").filter(|m| m.is_string()) {
                 answer["machineUid"] = machine.clone();

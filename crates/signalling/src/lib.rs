@@ -49,7 +49,7 @@ use crate::resume::Resumable;
 use crate::rules::NoPlans;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
-use althing_model::NodeId;
+use althing_model::{MediaMode, NodeId};
 pub use althing_room::{Moderators, Preset, StartMuted};
 use althing_telemetry::Registry;
 use althing_xmpp::Jid;
@@ -128,6 +128,8 @@ pub struct Settings {
     pub moderators: Moderators,
     /// Rooms are opened by those with an accepted token; guests wait for one of them.
     pub hosts_only: bool,
+    /// What of media rooms are for, unless their rule or plan says otherwise.
+    pub media: MediaMode,
     /// What rooms begin with, by their names; the first that fits holds.
     pub presets: Vec<RoomRule>,
     /// Rooms planned beforehand, which go before the rules of their names.
@@ -190,6 +192,7 @@ impl Settings {
             name_required: true,
             max_ssrcs: 20,
             max_ssrc_groups: 20,
+            media: MediaMode::All,
         }
     }
 }

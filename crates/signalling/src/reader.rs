@@ -407,7 +407,12 @@ impl Reader {
         };
         let made = directory::request_room(&self.shared, request.target, asker).await;
         let reply = match made {
-            Ok(_) => services::conference_ready(stanza, &request.room, &self.shared.focus_jid),
+            Ok(room) => services::conference_ready(
+                stanza,
+                &request.room,
+                &self.shared.focus_jid,
+                room.media,
+            ),
             Err(why) => services::conference_refused(stanza, why),
         };
         self.answer(&reply);

@@ -16,7 +16,7 @@ use crate::requests::Ask;
 use crate::{Shared, services};
 use althing_control::rooms::{RoomName, RoomReply};
 use althing_control::{BridgeEvent, BridgeRequest};
-use althing_model::{ConferenceId, MediaKinds, Now, SessionId};
+use althing_model::{ConferenceId, Now, SessionId};
 use althing_room::{Meeting, Outcome, Place};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -137,7 +137,7 @@ fn meeting_settings(shared: &Shared, key: &RoomKey, now: Now) -> althing_room::S
         max_occupants: rule.max_occupants.unwrap_or(settings.max_occupants),
         history_messages: 20,
         history_bytes: 512 * 1024,
-        may_send: MediaKinds::ALL,
+        media: settings.media_of(&rule),
         domain: settings.domain.clone(),
         moderators: rule.moderators.unwrap_or(settings.moderators),
         hosts_only: settings.is_hosts_only(key),

@@ -3,9 +3,14 @@
 use crate::Settings;
 use crate::directory::RoomKey;
 use althing_control::rooms::{RoomName, RoomPlan};
+use althing_model::MediaMode;
 use althing_room::{Moderators, Preset};
 use std::fmt::Debug;
 use std::time::Duration;
+
+/// Who comes into an audio hall of more than this many listens first: as many as are all heard at
+/// once (protocol 5 §7.4).
+const HALL_STARTS_MUTED_ABOVE: usize = 10;
 
 /// What the rooms of some names begin with; of several rules the first that fits holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +24,8 @@ pub struct RoomRule {
     pub hosts_only: Option<bool>,
     /// How many occupants fit in, if not as everywhere.
     pub max_occupants: Option<usize>,
+    /// What of media they are for, if not as everywhere.
+    pub media: Option<MediaMode>,
     /// All else.
     pub preset: Preset,
 }
@@ -78,7 +85,16 @@ impl Settings {
         if let Some(plan) = self.plans.plan(&key.name()) {
             lay_over(&mut rule, plan, now);
         }
+        if !self.media_of(&rule).has_video() {
+            let above = &mut rule.preset.start_muted_above;
+            *above = above.or(Some(HALL_STARTS_MUTED_ABOVE));
+        }
         rule
+    }
+
+    /// What of media a room is for.
+    pub(crate) fn media_of(&self, rule: &RoomRule) -> MediaMode {
+        rule.media.unwrap_or(self.media)
     }
 }
 
@@ -95,6 +111,7 @@ fn lay_over(rule: &mut RoomRule, plan: RoomPlan, now: u64) {
     let limits = [longest, plan.expires_millis.map(left)];
     preset.max_duration = limits.into_iter().flatten().min();
     rule.max_occupants = plan.max_occupants.or(rule.max_occupants);
+    rule.media = plan.media.or(rule.media);
 }
 
 /// Whether a text fits a pattern as a whole. Takes no more steps than the product of their lengths:

@@ -2,6 +2,7 @@
 //! Plain functions from a stanza to its answer.
 
 use crate::directory::{NoRoom, RoomKey, Target};
+use althing_model::MediaMode;
 use althing_room::Component;
 use althing_xmpp::stanza::{
     Condition, ErrorType, IqType, Kind, error_reply, payload, refuse, result_reply,
@@ -90,13 +91,26 @@ pub(crate) const fn refusal_text(why: NoRoom) -> &'static str {
     }
 }
 
-/// The answer once the focus is in the room.
-pub(crate) fn conference_ready(request: &Element, room: &str, focus: &Jid) -> Element {
+/// What a client is told of the room before it comes in. Stock clients pass over what they do not
+/// know.
+pub(crate) fn properties(media: MediaMode) -> impl Iterator<Item = (&'static str, &'static str)> {
     // Who would rather watch comes in like everybody else.
-    let properties = ["authentication", "visitors-supported"].map(|name| {
+    let common = [("authentication", "false"), ("visitors-supported", "false")];
+    let hall = (!media.has_video()).then_some(("media", media.as_str()));
+    common.into_iter().chain(hall)
+}
+
+/// The answer once the focus is in the room.
+pub(crate) fn conference_ready(
+    request: &Element,
+    room: &str,
+    focus: &Jid,
+    media: MediaMode,
+) -> Element {
+    let properties = properties(media).map(|(name, value)| {
         Element::new("property", ns::FOCUS)
             .with_attr("name", name)
-            .with_attr("value", "false")
+            .with_attr("value", value)
     });
     result_reply(request).with_child(
         Element::new("conference", ns::FOCUS)

@@ -1,5 +1,5 @@
 use crate::{ConfigError, Moderators, PasswordSource, RoomPreset, Settings, Sources, load};
-use althing_model::Secret;
+use althing_model::{MediaMode, Secret};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ lobby = true
 max_occupants = 20
 subject = "The board"
 start_muted = ["audio", "video"]
+start_muted_above = 5
+media = "audio"
 max_duration = "2h"
 moderators = "everyone"
 metadata = '{"permissions": {"groupChatRestricted": true}}'
@@ -40,6 +42,8 @@ password_file = "room.password"
                 subject: Some("The board".into()),
                 start_muted_audio: true,
                 start_muted_video: true,
+                start_muted_above: Some(5),
+                media: Some(MediaMode::Audio),
                 max_duration: Some(Duration::from_secs(7200)),
                 hosts: None,
                 guests: true,

@@ -356,6 +356,7 @@ fn a_room_begins_with_its_preset() {
             r#"{"permissions":{"groupChatRestricted":true},"lobbyEnabled":true}"#,
         )
         .unwrap(),
+        start_muted_above: None,
         no_guests: false,
         max_duration: Some(Duration::from_secs(3600)),
     };
@@ -420,4 +421,60 @@ fn a_room_begins_with_its_preset() {
     }
     assert!(house.others.contains(&Output::End));
     assert_eq!(house.meeting.occupant_count(), 0);
+}
+
+#[test]
+fn an_audio_hall_says_so_and_permits_microphones_alone() {
+    let mut settings = settings();
+    settings.media = MediaMode::Audio;
+    let mut house = House::new(settings);
+    house.join(1);
+    let metadata = house.inbox(1)[0].to_xml();
+    assert!(
+        metadata.contains("&quot;media&quot;:&quot;audio&quot;"),
+        "{metadata}"
+    );
+    let joined = house.events.iter().find_map(|event| match event {
+        RoomEvent::OccupantJoined(info) => Some(info.may_send),
+        _ => None,
+    });
+    let microphones = MediaKinds {
+        audio: true,
+        ..MediaKinds::NONE
+    };
+    assert_eq!(joined, Some(microphones));
+}
+
+#[test]
+fn from_some_size_on_newcomers_start_muted_until_a_moderator_says_otherwise() {
+    let mut settings = settings();
+    settings.preset.start_muted_above = Some(2);
+    let mut house = House::new(settings);
+    let muted = |house: &House, number: u64| {
+        let joined = house.events.iter().find_map(|event| match event {
+            RoomEvent::OccupantJoined(info) if info.id.as_str() == nick(number) => {
+                Some(info.start_muted)
+            }
+            _ => None,
+        });
+        joined.unwrap().audio
+    };
+    house.join(1);
+    house.join(2);
+    house.inbox(1);
+    assert!(!muted(&house, 2));
+    house.join(3);
+    assert!(muted(&house, 3));
+    let told = house
+        .inbox(1)
+        .iter()
+        .any(|m| m.to_xml().contains("startMuted"));
+    assert!(told, "those who are there see the policy");
+    let off = r#"{"key":"startMuted","data":{"audio":false,"video":false}}"#;
+    house.stanza(
+        1,
+        &format!(r#"<message to="metadata.meet.jitsi"><room_metadata xmlns="http://jitsi.org/jitmeet" room="{ROOM}">{off}</room_metadata></message>"#),
+    );
+    house.join(4);
+    assert!(!muted(&house, 4));
 }

@@ -43,6 +43,7 @@ impl RoomTask {
                 },
                 rewriting: true,
                 json_sources: true,
+                media: self.meeting.media(),
             },
             clock::now(),
             &mut OsEntropy,

@@ -4,6 +4,7 @@
 mod bosh;
 mod breakouts;
 mod garbage;
+mod halls;
 mod harness;
 mod join;
 mod life;

@@ -17,7 +17,7 @@ const REWRITING: &str = "http://jitsi.org/ssrc-rewriting-1";
 impl Client {
     /// Answers the focus's question what it can do, then acknowledges the offer; its session id
     /// and the offer.
-    async fn offered(&mut self, extra: &[&str]) -> (String, Element) {
+    pub(crate) async fn offered(&mut self, extra: &[&str]) -> (String, Element) {
         loop {
             let element = self.expect().await;
             let (id, from) = (
@@ -44,7 +44,7 @@ impl Client {
         }
     }
 
-    async fn jingle(&mut self, action: &str, sid: &str, contents: &str) -> Element {
+    pub(crate) async fn jingle(&mut self, action: &str, sid: &str, contents: &str) -> Element {
         let payload = format!(
             r#"<jingle xmlns="urn:xmpp:jingle:1" action="{action}" sid="{sid}" initiator="{ROOM}/focus" responder="{}">{contents}</jingle>"#,
             self.jid
@@ -53,14 +53,14 @@ impl Client {
             .await
     }
 
-    fn audio(&self, ssrc: u32) -> String {
+    pub(crate) fn audio(&self, ssrc: u32) -> String {
         let nick = &self.nick;
         format!(
             r#"<content creator="responder" name="audio" senders="both"><description xmlns="urn:xmpp:jingle:apps:rtp:1" media="audio"><payload-type id="111" name="opus" clockrate="48000" channels="2"/><source xmlns="urn:xmpp:jingle:apps:rtp:ssma:0" ssrc="{ssrc}" name="{nick}-a0"><parameter name="msid" value="{nick}-audio-0-1 t{ssrc}"/></source></description><transport xmlns="urn:xmpp:jingle:transports:ice-udp:1" ufrag="Gj36" pwd="mBjHDoDCnIn4vGu"><fingerprint xmlns="urn:xmpp:jingle:apps:dtls:0" hash="sha-256" setup="active">26:D5</fingerprint></transport></content>"#
         )
     }
 
-    fn share(&self, ssrc: u32) -> String {
+    pub(crate) fn share(&self, ssrc: u32) -> String {
         let nick = &self.nick;
         let rtx = ssrc + 1;
         format!(
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// Reads on to a source-add or source-remove: which, and of which SSRCs.
-    async fn told(&mut self) -> (String, Vec<u32>) {
+    pub(crate) async fn told(&mut self) -> (String, Vec<u32>) {
         let update = self
             .until(|e| {
                 e.child("jingle", ns::JINGLE)
