@@ -82,6 +82,8 @@ impl Althing {
                 command.args(["--http-tls-listen", "127.0.0.1:0"]);
                 command.args(["--http-admin-listen", "127.0.0.1:0"]);
                 command.args(["--media-port", "0", "--media-bind", &SERVER.to_string()]);
+                // What is measured is all of the work, also where there is too much of it.
+                command.args(["--media-shed-load", "false"]);
                 command.args(["--log-level", "warn"]).args(more);
             },
             |line| {
