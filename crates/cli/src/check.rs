@@ -39,10 +39,7 @@ fn limits(limits: &Limits) -> String {
         ("stanzas", limits.address_stanzas),
         ("bytes", limits.address_bytes),
     ] {
-        text += &format!(
-            "address_{name} = [{}, {}]\n",
-            rate.per_second, rate.at_once
-        );
+        text += &format!("address_{name} = [{}, {}]\n", rate.per_second, rate.at_once);
     }
     text
 }
