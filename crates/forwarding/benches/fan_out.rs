@@ -13,6 +13,7 @@ use althing_model::{
     VideoType,
 };
 use althing_rtp::RtpHeader;
+use althing_rtp::rtcp::TransportCcRecorder;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use std::time::{Duration, Instant};
@@ -28,12 +29,23 @@ fn main() {
 
 /// Takes packets and looks at them just enough to keep the compiler from dropping them.
 #[derive(Default)]
-struct Null(u64);
+struct Null {
+    sent: u64,
+    /// What each receiver will report, by its index.
+    arrivals: Vec<(EndpointKey, TransportCcRecorder)>,
+    now: Duration,
+}
 
 impl PacketSink for Null {
-    fn rtp(&mut self, _: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
+    fn rtp(&mut self, to: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
         black_box((header, payload));
-        self.0 += 1;
+        self.sent += 1;
+        if let Some((key, recorder)) = self.arrivals.get_mut(to.index())
+            && *key == to
+            && let Some(number) = header.get(17..19)
+        {
+            recorder.record(u16::from_be_bytes([number[0], number[1]]), self.now);
+        }
     }
     fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
         black_box(packet);
@@ -48,12 +60,30 @@ struct Meeting {
     sequence: u16,
     packet: Vec<u8>,
     spacing: Duration,
+    report: Vec<u8>,
+}
+
+/// What is known of the receivers' paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paths {
+    /// They do not take part in transport-wide congestion control.
+    Unknown,
+    /// They do, and say nothing.
+    Numbered,
+    /// They report every 50 ms; the making of the report is counted too.
+    Reported,
 }
 
 impl Meeting {
     /// One sender and `receivers` others, all with rewritten slots and all signalling sources of
-    /// their own; a packet is sent every `spacing`.
-    fn new(receivers: usize, suffix: &str, payload: &[u8], spacing: Duration) -> Self {
+    /// their own; a packet is sent every `spacing`. `paths` says what is known of their paths.
+    fn new(
+        receivers: usize,
+        suffix: &str,
+        payload: &[u8],
+        spacing: Duration,
+        paths: Paths,
+    ) -> Self {
         let feedback = FeedbackSources {
             audio: Ssrc(1),
             video: Ssrc(2),
@@ -75,6 +105,7 @@ impl Meeting {
                 },
             );
             conference.connected(now, key, true);
+            conference.set_transport_cc(now, key, paths != Paths::Unknown);
             conference.channel_opened(now, key);
             let want_all = VideoConstraints {
                 last_n: Some(-1),
@@ -115,20 +146,57 @@ impl Meeting {
             sequence: 0,
             packet,
             spacing,
+            report: Vec::new(),
         };
         // Opens the slots, and lets the history grow to its size.
+        if paths == Paths::Reported {
+            let recorders = keys.iter().map(|k| (*k, TransportCcRecorder::new()));
+            meeting.sink.arrivals = recorders.collect();
+            for _ in 0..20_000 {
+                meeting.step();
+            }
+            // Frames of one packet pass the pacing.
+            meeting.sink.sent = 0;
+            for _ in 0..1000 {
+                meeting.step();
+            }
+            assert!(
+                meeting.sink.sent >= 990 * receivers as u64,
+                "{}",
+                meeting.sink.sent
+            );
+            return meeting;
+        }
         for _ in 0..3000 {
             meeting.step();
         }
-        meeting.sink.0 = 0;
+        meeting.sink.sent = 0;
         meeting.step();
-        assert_eq!(meeting.sink.0, receivers as u64);
+        assert_eq!(meeting.sink.sent, receivers as u64);
         meeting
+    }
+
+    /// Everybody says what came.
+    fn report(&mut self) {
+        let mut arrivals = std::mem::take(&mut self.sink.arrivals);
+        for (key, recorder) in &mut arrivals {
+            while recorder.is_pending() {
+                self.report.clear();
+                recorder.build(&mut self.report, Ssrc(7), Ssrc(8));
+                self.conference
+                    .handle_rtcp(self.now, *key, &self.report, &mut self.sink);
+            }
+        }
+        self.sink.arrivals = arrivals;
     }
 
     fn step(&mut self) {
         self.sequence = self.sequence.wrapping_add(1);
         self.now += self.spacing;
+        self.sink.now += self.spacing;
+        if self.sequence.is_multiple_of(50) && !self.sink.arrivals.is_empty() {
+            self.report();
+        }
         let number = self.sequence.to_be_bytes();
         self.packet[2..4].copy_from_slice(&number);
         // The transport-wide number stands last in its block.
@@ -162,7 +230,13 @@ fn source(id: &str, suffix: &str, ssrc: u32) -> SourceDescription {
 
 #[divan::bench(args = RECEIVERS)]
 fn audio_100_bytes(bencher: Bencher<'_, '_>, receivers: usize) {
-    let mut meeting = Meeting::new(receivers, "a0", &[7; 80], Duration::from_millis(20));
+    let mut meeting = Meeting::new(
+        receivers,
+        "a0",
+        &[7; 80],
+        Duration::from_millis(20),
+        Paths::Unknown,
+    );
     bencher
         .counter(ItemsCount::new(receivers))
         .bench_local(|| meeting.step());
@@ -173,7 +247,31 @@ fn video_1200_bytes(bencher: Bencher<'_, '_>, receivers: usize) {
     // Every packet could begin a keyframe, which is the dearer way.
     let mut payload = vec![7; 1180];
     payload[..2].copy_from_slice(&[0x10, 0]);
-    let mut meeting = Meeting::new(receivers, "v0", &payload, Duration::from_millis(1));
+    let spacing = Duration::from_millis(1);
+    let mut meeting = Meeting::new(receivers, "v0", &payload, spacing, Paths::Unknown);
+    bencher
+        .counter(ItemsCount::new(receivers))
+        .bench_local(|| meeting.step());
+}
+
+#[divan::bench(args = RECEIVERS)]
+fn video_1200_bytes_numbered(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut payload = vec![7; 1180];
+    payload[..2].copy_from_slice(&[0x10, 0]);
+    let spacing = Duration::from_millis(1);
+    let mut meeting = Meeting::new(receivers, "v0", &payload, spacing, Paths::Numbered);
+    bencher
+        .counter(ItemsCount::new(receivers))
+        .bench_local(|| meeting.step());
+}
+
+/// With feedback, estimates and pacing.
+#[divan::bench(args = RECEIVERS, sample_size = 200)]
+fn video_1200_bytes_reported(bencher: Bencher<'_, '_>, receivers: usize) {
+    let mut payload = vec![7; 1180];
+    payload[..2].copy_from_slice(&[0x10, 0]);
+    let spacing = Duration::from_millis(1);
+    let mut meeting = Meeting::new(receivers, "v0", &payload, spacing, Paths::Reported);
     bencher
         .counter(ItemsCount::new(receivers))
         .bench_local(|| meeting.step());

@@ -6,6 +6,7 @@ use crate::frame_ids::FrameIds;
 use crate::headers::Headers;
 use crate::media::Original;
 use crate::outlet::{Numbers, Verdict};
+use crate::red;
 use crate::settings::PacketSink;
 use crate::source::Subscriber;
 use crate::view::ViewKey;
@@ -159,8 +160,25 @@ impl Conference {
             view: ViewKey::whole(source.epoch()),
             ids: FrameIds::NONE,
         };
+        let whole = (headers.plain().payload_type(), 0);
+        let newest = match whole.0 {
+            red::PAYLOAD_TYPE => red::primary(outgoing.body).filter(|(number, _)| {
+                let payload = self.payloads[usize::from(*number & 0x7f)];
+                *number != red::PAYLOAD_TYPE && payload.is_some_and(|p| p.kind == MediaKind::Audio)
+            }),
+            _ => Some(whole),
+        };
         for subscriber in &source.audience.track(outgoing.class).subscribers {
             let endpoint = &mut self.endpoints[subscriber.endpoint];
+            let form = if endpoint.takes_red {
+                Some(whole)
+            } else {
+                newest
+            };
+            let Some((payload_type, start)) = form else {
+                continue;
+            };
+            let body = &outgoing.body[start..];
             let outlet = &mut endpoint.outlets[subscriber.outlet];
             let Verdict::Send {
                 sequence,
@@ -170,16 +188,17 @@ impl Conference {
                 continue;
             };
             let header = &mut headers.of(endpoint.downlink.numbers()).header;
+            header.set_payload_type(payload_type);
             header.set_ssrc(outlet.ssrc);
             header.set_sequence(sequence);
             header.set_timestamp(timestamp);
-            outlet.count(outgoing.body.len());
-            let size = header.bytes().len() + outgoing.body.len();
+            outlet.count(body.len());
+            let size = header.bytes().len() + body.len();
             endpoint.leaves(MediaKind::Audio, header, size, now);
             endpoint.counters.rtp_sent += 1;
             endpoint.counters.rtp_sent_bytes += size as u64;
             self.counters.rtp_sent += 1;
-            sink.rtp(endpoint.key, header.bytes(), [outgoing.body, &[]]);
+            sink.rtp(endpoint.key, header.bytes(), [body, &[]]);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::endpoint::{Channel, Endpoint};
 use crate::hash::Keyed;
 use crate::loudest::Ranking;
 use crate::placing::News;
+use crate::red;
 use crate::settings::{
     Allocated, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Limits, Output,
     PacketSink, Settings, SlotMode,
@@ -137,6 +138,13 @@ impl Conference {
                 }
             }
         }
+        payloads[usize::from(red::PAYLOAD_TYPE)] = Some(Payload {
+            codec: Codec::Opus,
+            kind: MediaKind::Audio,
+            number: red::PAYLOAD_TYPE,
+            rtx: None,
+            is_rtx: false,
+        });
         Self {
             settings,
             feedback,
@@ -284,6 +292,15 @@ impl Conference {
         let Some(index) = self.index(key) else { return };
         self.endpoints[index].connected = connected;
         self.mark_dirty(index, true, true);
+    }
+
+    /// Whether the endpoint negotiated redundant audio (RFC 2198): it gets such packets as they are.
+    /// Not so at first; whoever did not is sent the newest frame of each.
+    pub fn set_redundant_audio(&mut self, now: Instant, key: EndpointKey, takes: bool) {
+        self.enter(now);
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.takes_red = takes;
+        }
     }
 
     /// A round trip time measured elsewhere (ICE), used while RTCP has given none.

@@ -83,6 +83,8 @@ pub(crate) struct Endpoint {
     /// Numbers of SSRCs that had outlets once.
     pub(crate) ended: Ended,
     pub(crate) downlink: Downlink,
+    /// It negotiated redundant audio.
+    pub(crate) takes_red: bool,
     /// Greater for who was dominant later; 0 for never.
     pub(crate) spoke: u64,
     /// What of the above is to be found anew.
@@ -139,6 +141,7 @@ impl Endpoint {
             by_ssrc: SsrcMap::with_hasher(hash),
             ended: Ended::new(hash),
             downlink: Downlink::new(),
+            takes_red: false,
             spoke: 0,
             dirty: Dirty::default(),
             renamed: Vec::new(),

@@ -179,6 +179,7 @@ pub fn operations(data: &[u8]) {
             (10, Some(key)) => answer(&mut conference, now, key, a, b, &mut sink),
             (12, Some(key)) => {
                 conference.set_transport_cc(now, key, a & 3 != 0);
+                conference.set_redundant_audio(now, key, a & 4 != 0);
                 let all = VideoConstraints {
                     last_n: Some(-1),
                     ..VideoConstraints::default()
@@ -244,7 +245,11 @@ fn media(seat: usize, a: u8, b: u8, sequence: u16) -> Vec<u8> {
     let mut bytes = vec![0; 64];
     let header = RtpHeader {
         marker: true,
-        payload_type: if video { 100 } else { 111 },
+        payload_type: match (video, b & 0x41) {
+            (true, _) => 100,
+            (false, 0x41) => 112,
+            (false, _) => 111,
+        },
         sequence,
         timestamp: u32::from(sequence) * 3000,
         ssrc: Ssrc(0x100 * (seat as u32 + 1) + u32::from(video) * 4 + u32::from(b & 1) * 0x1000),

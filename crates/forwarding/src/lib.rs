@@ -51,6 +51,7 @@ mod picture;
 mod placing;
 mod rates;
 mod reader;
+mod red;
 mod reports;
 mod settings;
 mod silence;

@@ -651,6 +651,36 @@ fn transport_numbers_are_for_those_who_take_part_and_see_video() {
 }
 
 #[test]
+fn redundant_audio_is_passed_on_to_those_who_take_it() {
+    let mut room = Room::new();
+    let [ann, bob, cat] = ["ann", "bob", "cat"].map(|id| room.join(id, Plain));
+    room.conference.set_redundant_audio(room.now, bob, true);
+    room.signal(ann, 100, &["a0"]);
+    // The last frame again, and the new one.
+    let body = [0x80 | 111, 0x0f, 0x00, 2, 111, 1, 1, 9, 9, 9];
+    room.rtp(ann, &packet(112, 100, 7, 960, &[(1, &[30])], &body));
+    let broken = [0x80 | 111, 0x0f, 0x00, 200, 111, 1];
+    room.rtp(ann, &packet(112, 100, 8, 1920, &[(1, &[30])], &broken));
+    room.rtp(ann, &packet(111, 100, 9, 2880, &[(1, &[30])], &[8, 8]));
+    let seen: Vec<_> = room
+        .sent()
+        .iter()
+        .map(|s| {
+            let packet = s.rtp();
+            assert_eq!(packet.extension(1), Some(&[30][..]), "the level as usual");
+            (s.to, packet.payload_type(), packet.payload().to_vec())
+        })
+        .collect();
+    let to = |key| -> Vec<_> {
+        let own = seen.iter().filter(|(to, ..)| *to == key);
+        own.map(|(_, number, body)| (*number, body.as_slice()))
+            .collect()
+    };
+    assert_eq!(to(bob), [(112, &body[..]), (112, &broken), (111, &[8, 8])]);
+    assert_eq!(to(cat), [(111, &[9, 9, 9][..]), (111, &[8, 8])]);
+}
+
+#[test]
 fn a_key_of_somebody_gone_does_nothing() {
     let mut p = pair();
     p.room.leave(p.ann);
