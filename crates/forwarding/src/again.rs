@@ -122,10 +122,10 @@ impl Source {
         if segment.shift.renumbers_frames()
             && let Some((at, _)) = header.locate(extension::DEPENDENCY_DESCRIPTOR)
         {
-            segment.shift.write(seen.ids, at, &mut header);
+            segment.shift.write(&seen.ids, at, &mut header);
         }
         let mut prefix = [0; PREFIX];
-        let replaced = segment.shift.prefix(seen.ids, kept.payload, &mut prefix);
+        let replaced = segment.shift.prefix(&seen.ids, kept.payload, &mut prefix);
         Some(Again {
             header,
             payload,

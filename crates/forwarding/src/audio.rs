@@ -183,7 +183,7 @@ impl Conference {
             let Verdict::Send {
                 sequence,
                 timestamp,
-            } = outlet.accept(numbers, now)
+            } = outlet.accept(&numbers, now)
             else {
                 continue;
             };

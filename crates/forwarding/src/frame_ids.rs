@@ -18,11 +18,11 @@ const TEMPLATES: u8 = 0x3f;
 pub(crate) struct FrameIds {
     /// Offset in the payload, and value, of a 15-bit picture id. The 7-bit form is not rewritten:
     /// browsers do not use it.
-    pub(crate) picture: Option<(usize, u16)>,
+    pub(crate) picture: Option<(u8, u16)>,
     /// The picture id here is another than in the payload: a view has closed them up.
     pub(crate) moved: bool,
     /// Offset in the payload, and value.
-    pub(crate) tl0: Option<(usize, u8)>,
+    pub(crate) tl0: Option<(u8, u8)>,
     /// The dependency descriptor's template id, and its frame number.
     pub(crate) frame: Option<(u8, u16)>,
     /// The template id offset of the structure that the descriptor brings, and how many templates
@@ -65,7 +65,7 @@ impl FrameIds {
             .then(|| picture(payload, &mut at))
             .flatten();
         let tl0 = (extension & 0x40 != 0)
-            .then(|| payload.get(at).map(|&value| (at, value)))
+            .then(|| payload.get(at).map(|&value| (at as u8, value)))
             .flatten();
         Self {
             picture,
@@ -84,7 +84,7 @@ impl FrameIds {
             .flatten();
         // Layer indices, and TL0PICIDX behind them unless in flexible mode.
         let tl0 = (first & 0x20 != 0 && first & 0x10 == 0)
-            .then(|| payload.get(at + 1).map(|&value| (at + 1, value)))
+            .then(|| payload.get(at + 1).map(|&value| (at as u8 + 1, value)))
             .flatten();
         Self {
             picture,
@@ -95,7 +95,7 @@ impl FrameIds {
 }
 
 /// Reads a picture id at `at` and moves past it.
-fn picture(payload: &[u8], at: &mut usize) -> Option<(usize, u16)> {
+fn picture(payload: &[u8], at: &mut usize) -> Option<(u8, u16)> {
     let start = *at;
     let high = *payload.get(start)?;
     if high & 0x80 == 0 {
@@ -104,7 +104,8 @@ fn picture(payload: &[u8], at: &mut usize) -> Option<(usize, u16)> {
     }
     *at += 2;
     let low = *payload.get(start + 1)?;
-    Some((start, u16::from_be_bytes([high & 0x7f, low])))
+    // Descriptors begin with a few bytes at most.
+    Some((start as u8, u16::from_be_bytes([high & 0x7f, low])))
 }
 
 /// What is added to the numbers of what is now on an SSRC.
@@ -134,7 +135,8 @@ impl FrameShift {
 
     /// Writes the changed beginning of the payload; returns how many bytes it replaces, 0 when
     /// nothing changes.
-    pub(crate) fn prefix(&self, ids: FrameIds, payload: &[u8], out: &mut [u8; PREFIX]) -> usize {
+    #[inline]
+    pub(crate) fn prefix(&self, ids: &FrameIds, payload: &[u8], out: &mut [u8; PREFIX]) -> usize {
         if self.picture == 0 && self.tl0 == 0 && !ids.moved {
             return 0;
         }
@@ -142,10 +144,10 @@ impl FrameShift {
         out[..length].copy_from_slice(&payload[..length]);
         if let Some((at, value)) = ids.picture {
             let value = (value.wrapping_add(self.picture) & PICTURES) | 0x8000;
-            out[at..at + 2].copy_from_slice(&value.to_be_bytes());
+            out[usize::from(at)..][..2].copy_from_slice(&value.to_be_bytes());
         }
         if let Some((at, value)) = ids.tl0 {
-            out[at] = value.wrapping_add(self.tl0);
+            out[usize::from(at)] = value.wrapping_add(self.tl0);
         }
         length
     }
@@ -156,7 +158,7 @@ impl FrameShift {
     }
 
     /// Writes into a header whose descriptor stands at `at` what the receiver is to see there.
-    pub(crate) fn write(&self, ids: FrameIds, at: usize, header: &mut HeaderTemplate) {
+    pub(crate) fn write(&self, ids: &FrameIds, at: usize, header: &mut HeaderTemplate) {
         if let Some((template, frame)) = ids.frame {
             header.set_descriptor(
                 at,
@@ -207,7 +209,8 @@ impl LastFrame {
     }
 
     /// The newest packet so far was sent.
-    pub(crate) fn sent(&mut self, ids: FrameIds, shift: FrameShift) {
+    #[inline]
+    pub(crate) fn sent(&mut self, ids: &FrameIds, shift: &FrameShift) {
         if let Some((_, value)) = ids.picture {
             self.picture = Some(value.wrapping_add(shift.picture) & PICTURES);
         }
@@ -237,7 +240,7 @@ mod tests {
     fn rewritten(shift: &FrameShift, payload: &[u8]) -> Vec<u8> {
         let mut prefix = [0; PREFIX];
         let ids = FrameIds::of(Codec::Vp8, payload, None);
-        let replaced = shift.prefix(ids, payload, &mut prefix);
+        let replaced = shift.prefix(&ids, payload, &mut prefix);
         [&prefix[..replaced], &payload[replaced..]].concat()
     }
 
@@ -252,7 +255,7 @@ mod tests {
                 payload,
                 "the first source is left alone"
             );
-            last.sent(FrameIds::of(Codec::Vp8, &payload, None), shift);
+            last.sent(&FrameIds::of(Codec::Vp8, &payload, None), &shift);
         }
         let other = vp8(77, 9);
         let shift = last.shift(FrameIds::of(Codec::Vp8, &other, None));
@@ -283,7 +286,7 @@ mod tests {
                     ..FrameShift::NONE
                 };
                 let mut prefix = [0; PREFIX];
-                assert!(shift.prefix(ids, &whole[..length], &mut prefix) <= length);
+                assert!(shift.prefix(&ids, &whole[..length], &mut prefix) <= length);
             }
         }
     }
@@ -299,12 +302,12 @@ mod tests {
                 Some(&[&[0x80][..], &frame.to_be_bytes()].concat()),
             )
         };
-        last.sent(ids(65_535, Some((0, 9))), FrameShift::NONE);
+        last.sent(&ids(65_535, Some((0, 9))), &FrameShift::NONE);
         let shift = last.shift(ids(40, Some((0, 5))));
         assert_eq!((shift.frame, shift.template), (0u16.wrapping_sub(40), 9));
-        last.sent(ids(40, Some((0, 5))), shift);
+        last.sent(&ids(40, Some((0, 5))), &shift);
         assert_eq!((last.frame, last.template), (Some(0), Some(14)));
-        last.sent(ids(41, None), shift);
+        last.sent(&ids(41, None), &shift);
         assert_eq!((last.frame, last.template), (Some(1), Some(14)));
     }
 }

@@ -40,8 +40,11 @@ impl Requester {
     }
 
     /// A keyframe reached it.
+    #[inline]
     pub(crate) fn satisfied(&mut self) {
-        *self = Self::default();
+        if self.asked != 0 {
+            *self = Self::default();
+        }
     }
 }
 

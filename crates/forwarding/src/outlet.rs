@@ -191,41 +191,50 @@ impl Outlet {
 
     /// Decides on one packet and gives it its numbers. Unless the stream goes on, it begins here if
     /// it can.
-    pub(crate) fn accept(&mut self, n: Numbers, now: Instant) -> Verdict {
-        if let (Gate::Open, Some(segment)) = (self.gate, &self.segment)
-            && segment.view == n.view
-        {
-            if n.number < segment.first {
-                return Verdict::Drop;
-            }
-            if n.starts {
-                self.requester.satisfied();
-            }
-        } else {
-            if !self.may_begin(now) {
-                return Verdict::Drop;
-            }
-            if !n.starts {
-                self.gate = Gate::Waiting;
-                return Verdict::NeedsKeyframe;
-            }
-            self.begin(n, None, now);
+    #[inline]
+    pub(crate) fn accept(&mut self, n: &Numbers, now: Instant) -> Verdict {
+        let goes_on = matches!(
+            (&self.gate, &self.segment),
+            (Gate::Open, Some(segment)) if segment.view == n.view
+        );
+        if !goes_on && let Some(refused) = self.try_begin(n, now) {
+            return refused;
         }
         let Some(segment) = &self.segment else {
             return Verdict::Drop;
         };
+        if n.number < segment.first {
+            return Verdict::Drop;
+        }
+        if n.starts {
+            self.requester.satisfied();
+        }
         let sequence = segment.sequence(n.number);
         let timestamp = n.timestamp.wrapping_add(segment.timestamp_offset);
         if sequence > self.last_sequence {
             self.last_sequence = sequence;
             self.last_timestamp = timestamp;
             self.last_sent = Some(now);
-            self.last_frame.sent(n.ids, segment.shift);
+            self.last_frame.sent(&n.ids, &segment.shift);
         }
         Verdict::Send {
             sequence: seq::truncate(sequence),
             timestamp,
         }
+    }
+
+    /// Begins with this packet, or says why not.
+    #[cold]
+    fn try_begin(&mut self, n: &Numbers, now: Instant) -> Option<Verdict> {
+        if !self.may_begin(now) {
+            return Some(Verdict::Drop);
+        }
+        if !n.starts {
+            self.gate = Gate::Waiting;
+            return Some(Verdict::NeedsKeyframe);
+        }
+        self.begin(n, None, now);
+        None
     }
 
     /// Whether the receiver can take the beginning of a stream.
@@ -239,7 +248,7 @@ impl Outlet {
 
     /// From this packet on something else is sent, which no number here is related to. `aligned` is
     /// the packet's timestamp as it would have been in the stretch before, if that can be told.
-    pub(crate) fn begin(&mut self, n: Numbers, aligned: Option<u32>, now: Instant) {
+    pub(crate) fn begin(&mut self, n: &Numbers, aligned: Option<u32>, now: Instant) {
         self.gate = Gate::Open;
         self.requester.satisfied();
         let timestamp_offset = match self.last_sent {
@@ -285,7 +294,7 @@ impl Outlet {
 
     /// From this packet on another view of the same encoding is sent. `before` is the packet in the
     /// view so far, whether or not it belongs to it; losses before it keep their places.
-    pub(crate) fn go_on(&mut self, n: Numbers, before: (u64, u16)) {
+    pub(crate) fn go_on(&mut self, n: &Numbers, before: (u64, u16)) {
         let Some(segment) = self.segment else { return };
         let (number, pictures_lowered) = before;
         self.push(Segment {
@@ -316,6 +325,7 @@ impl Outlet {
     }
 
     /// How frame numbers inside the packets are rewritten.
+    #[inline]
     pub(crate) fn shift(&self) -> FrameShift {
         self.segment.map_or(FrameShift::NONE, |s| s.shift)
     }

@@ -187,7 +187,7 @@ impl Conference {
                 let Verdict::Send {
                     sequence,
                     timestamp,
-                } = outlet.accept(numbers, now)
+                } = outlet.accept(&numbers, now)
                 else {
                     continue;
                 };
@@ -205,10 +205,10 @@ impl Conference {
                 if let Some(at) = form.descriptor_at
                     && (form.renumbered || shift.renumbers_frames())
                 {
-                    shift.write(seen.ids, at, header);
+                    shift.write(&seen.ids, at, header);
                     form.renumbered = true;
                 }
-                let replaced = shift.prefix(seen.ids, original.body, &mut prefix);
+                let replaced = shift.prefix(&seen.ids, original.body, &mut prefix);
                 outlet.count(original.body.len());
                 let size = header.bytes().len() + original.body.len();
                 if !endpoint.downlink.pacer.admits(now, size) {
@@ -352,12 +352,12 @@ fn move_to(
         let Some((old, old_lowered)) = numbers_in(before) else {
             return;
         };
-        outlet.go_on(numbers, (old.number, lowered.wrapping_sub(old_lowered)));
+        outlet.go_on(&numbers, (old.number, lowered.wrapping_sub(old_lowered)));
     } else {
         let aligned = outlet
             .segment()
             .and_then(|s| source.timestamp_on(s.view, at.encoding, at.facts.timestamp));
-        outlet.begin(numbers, aligned, now);
+        outlet.begin(&numbers, aligned, now);
     }
     if let Some(from) = from {
         source.incoming[usize::from(from.encoding)].views[usize::from(from.index)]

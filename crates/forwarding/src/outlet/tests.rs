@@ -36,12 +36,15 @@ fn nothing_passes_before_the_map_and_the_hold() {
     let now = althing_testkit::epoch();
     let hold = Duration::from_millis(400);
     let mut o = outlet(MediaKind::Video, now);
-    assert_eq!(o.accept(packet(10, 0, true), now), Verdict::Drop);
+    assert_eq!(o.accept(&packet(10, 0, true), now), Verdict::Drop);
     o.announced(hold, now);
-    assert_eq!(o.accept(packet(11, 0, true), now), Verdict::Drop);
+    assert_eq!(o.accept(&packet(11, 0, true), now), Verdict::Drop);
     let then = now + hold;
-    assert_eq!(o.accept(packet(12, 0, false), then), Verdict::NeedsKeyframe);
-    assert_eq!(sequence(o.accept(packet(13, 0, true), then)), Some(501));
+    assert_eq!(
+        o.accept(&packet(12, 0, false), then),
+        Verdict::NeedsKeyframe
+    );
+    assert_eq!(sequence(o.accept(&packet(13, 0, true), then)), Some(501));
 }
 
 #[test]
@@ -49,10 +52,10 @@ fn losses_stay_losses_and_older_packets_stay_out() {
     let now = althing_testkit::epoch();
     let mut o = outlet(MediaKind::Video, now);
     o.gate = Gate::Waiting;
-    assert_eq!(sequence(o.accept(packet(100, 0, true), now)), Some(501));
-    assert_eq!(sequence(o.accept(packet(103, 0, false), now)), Some(504));
-    assert_eq!(sequence(o.accept(packet(102, 0, false), now)), Some(503));
-    assert_eq!(sequence(o.accept(packet(99, 0, false), now)), None);
+    assert_eq!(sequence(o.accept(&packet(100, 0, true), now)), Some(501));
+    assert_eq!(sequence(o.accept(&packet(103, 0, false), now)), Some(504));
+    assert_eq!(sequence(o.accept(&packet(102, 0, false), now)), Some(503));
+    assert_eq!(sequence(o.accept(&packet(99, 0, false), now)), None);
     let past = |o: &Outlet, sequence| o.past(sequence).map(|p| p.number);
     assert_eq!(past(&o, 503), Some(102));
     assert_eq!(past(&o, 504), Some(103));
@@ -65,7 +68,7 @@ fn a_remap_continues_sequence_and_time() {
     let now = althing_testkit::epoch();
     let mut o = outlet(MediaKind::Video, now);
     o.gate = Gate::Waiting;
-    let first = o.accept(packet(100, 1_000_000, true), now);
+    let first = o.accept(&packet(100, 1_000_000, true), now);
     assert_eq!(
         timestamp(first),
         1_000_000,
@@ -75,13 +78,13 @@ fn a_remap_continues_sequence_and_time() {
     o.known = true;
     o.announced(Duration::from_millis(400), now);
     let later = now + Duration::from_secs(2);
-    let second = o.accept(packet(70_000, 5, true), later);
+    let second = o.accept(&packet(70_000, 5, true), later);
     assert_eq!(sequence(second), Some(502));
     assert_eq!(timestamp(second), 1_000_000 + 180_000);
     // At once: at least one frame.
     o.map(2, SourceName::new("cat-v0").unwrap());
     o.announced(Duration::from_millis(400), later);
-    let third = o.accept(packet(9, 77, true), later);
+    let third = o.accept(&packet(9, 77, true), later);
     assert_eq!((sequence(third), timestamp(third)), (Some(503), 1_183_000));
     assert_eq!(o.timestamp(77 + 3000), 1_186_000, "reports follow");
 }
@@ -91,7 +94,7 @@ fn a_new_epoch_starts_again_in_place() {
     let now = althing_testkit::epoch();
     let mut o = outlet(MediaKind::Audio, now);
     o.gate = Gate::Waiting;
-    o.accept(packet(100, 0, true), now);
+    o.accept(&packet(100, 0, true), now);
     assert_eq!(o.view(), Some(ViewKey::whole(0)));
     let anew = Numbers {
         view: ViewKey::whole(1),
@@ -99,7 +102,7 @@ fn a_new_epoch_starts_again_in_place() {
     };
     let at = now + Duration::from_millis(20);
     assert_eq!(
-        o.accept(anew, at),
+        o.accept(&anew, at),
         Verdict::Send {
             sequence: 502,
             timestamp: 960
@@ -126,20 +129,23 @@ fn a_switch_of_encodings_keeps_the_wall_clock_and_never_goes_back() {
     let ms = |n| now + Duration::from_millis(n);
     let mut o = outlet(MediaKind::Video, now);
     o.gate = Gate::Waiting;
-    o.begin(in_view(0, 100, 50_000), None, now);
-    assert_eq!(timestamp(o.accept(in_view(0, 100, 50_000), now)), 50_000);
+    o.begin(&in_view(0, 100, 50_000), None, now);
+    assert_eq!(timestamp(o.accept(&in_view(0, 100, 50_000), now)), 50_000);
     // The other encoding's frame of 30 ms later, which comes 50 ms later.
-    o.begin(in_view(1, 7, 9), Some(52_700), ms(50));
-    let second = o.accept(in_view(1, 7, 9), ms(50));
+    o.begin(&in_view(1, 7, 9), Some(52_700), ms(50));
+    let second = o.accept(&in_view(1, 7, 9), ms(50));
     assert_eq!((sequence(second), timestamp(second)), (Some(502), 52_700));
     // Back, to a frame of the same time: a millisecond more, which is made good with the next one.
-    o.begin(in_view(0, 130, 52_700), Some(9), ms(60));
-    assert_eq!(timestamp(o.accept(in_view(0, 130, 52_700), ms(60))), 52_790);
-    o.begin(in_view(1, 9, 3009), Some(55_700), ms(90));
-    assert_eq!(timestamp(o.accept(in_view(1, 9, 3009), ms(90))), 55_700);
+    o.begin(&in_view(0, 130, 52_700), Some(9), ms(60));
+    assert_eq!(
+        timestamp(o.accept(&in_view(0, 130, 52_700), ms(60))),
+        52_790
+    );
+    o.begin(&in_view(1, 9, 3009), Some(55_700), ms(90));
+    assert_eq!(timestamp(o.accept(&in_view(1, 9, 3009), ms(90))), 55_700);
     // A wall clock that is off by hours is none.
-    o.begin(in_view(0, 140, 77), Some(500_000_000), ms(190));
-    assert_eq!(timestamp(o.accept(in_view(0, 140, 77), ms(190))), 64_700);
+    o.begin(&in_view(0, 140, 77), Some(500_000_000), ms(190));
+    assert_eq!(timestamp(o.accept(&in_view(0, 140, 77), ms(190))), 64_700);
 }
 
 #[test]
@@ -147,8 +153,8 @@ fn what_was_lost_before_another_view_keeps_its_place() {
     let now = althing_testkit::epoch();
     let mut o = outlet(MediaKind::Video, now);
     o.gate = Gate::Waiting;
-    o.begin(in_view(0, 100, 0), None, now);
-    assert_eq!(sequence(o.accept(in_view(0, 100, 0), now)), Some(501));
+    o.begin(&in_view(0, 100, 0), None, now);
+    assert_eq!(sequence(o.accept(&in_view(0, 100, 0), now)), Some(501));
     // 101 and 102 are lost; with 103 another view of the encoding begins, where it is 203.
     let other = Numbers {
         view: ViewKey {
@@ -158,13 +164,13 @@ fn what_was_lost_before_another_view_keeps_its_place() {
         },
         ..in_view(0, 203, 3000)
     };
-    o.go_on(other, (103, 0));
-    assert_eq!(sequence(o.accept(other, now)), Some(504));
+    o.go_on(&other, (103, 0));
+    assert_eq!(sequence(o.accept(&other, now)), Some(504));
     let late = Numbers {
         number: 202,
         ..other
     };
-    assert_eq!(o.accept(late, now), Verdict::Drop);
+    assert_eq!(o.accept(&late, now), Verdict::Drop);
     let past = |o: &Outlet, sequence| o.past(sequence).map(|p| (p.segment.view.index, p.number));
     assert_eq!(past(&o, 503), Some((0, 102)));
     assert_eq!(past(&o, 504), Some((1, 203)));
