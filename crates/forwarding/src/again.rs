@@ -2,13 +2,13 @@
 
 use crate::conference::{Conference, Payload};
 use crate::frame_ids::PREFIX;
-use crate::headers;
+use crate::headers::{self, Headers};
 use crate::outlet::Past;
 use crate::reader::Unread;
 use crate::settings::PacketSink;
 use crate::source::Source;
 use althing_model::profile::extension;
-use althing_rtp::{HeaderTemplate, rtx};
+use althing_rtp::{HeaderTemplate, RtpPacket, rtx};
 use std::time::Instant;
 
 /// As it was sent, but for its SSRC, its sequence number and what is numbered per transport.
@@ -100,13 +100,16 @@ impl Source {
         let kept = incoming.history.get(number)?;
         let mut header = headers::rewrite(kept.header, numbered)?;
         let payload = payloads[usize::from(header.payload_type() & 0x7f)]?;
+        let descriptor = RtpPacket::parse(kept.header)
+            .ok()?
+            .extension(extension::DEPENDENCY_DESCRIPTOR);
         let unread = Unread {
             codec: payload.codec,
             number,
             timestamp: header.timestamp(),
             marker: header.marker(),
             body: kept.payload,
-            descriptor: header.extension(extension::DEPENDENCY_DESCRIPTOR),
+            descriptor,
             newest: false,
             encrypted: self.encrypted,
         };
@@ -117,6 +120,12 @@ impl Source {
             return None;
         }
         let seen = view.seen(past.number, &facts, top);
+        if let (Some(active), Some(before)) = (view.active_targets(&facts), unread.descriptor) {
+            let (bytes, length) = incoming.reader.describe(number, before, active)?;
+            let packet = RtpPacket::parse(kept.header).ok()?;
+            let described = Headers::describing(&packet, payload.number, &bytes[..length]);
+            header = headers::rewrite(described.plain().bytes(), numbered)?;
+        }
         header.set_timestamp(header.timestamp().wrapping_add(segment.timestamp_offset));
         header.set_marker(seen.marker);
         if segment.shift.renumbers_frames()

@@ -49,6 +49,22 @@ impl Headers {
         }
     }
 
+    /// The same with another dependency descriptor.
+    pub(crate) fn describing(packet: &RtpPacket<'_>, payload_type: u8, descriptor: &[u8]) -> Self {
+        let rules = ExtensionRules {
+            keep: KEPT,
+            transport_cc: None,
+        };
+        let id = extension::DEPENDENCY_DESCRIPTOR;
+        let mut plain = HeaderTemplate::replacing(packet, rules, id, descriptor);
+        plain.set_payload_type(payload_type);
+        Self {
+            plain: Form::new(plain, true),
+            numbered: None,
+            has_descriptor: true,
+        }
+    }
+
     /// Of a packet that was kept.
     pub(crate) fn of_kept(header: &[u8]) -> Option<Self> {
         Some(Self {

@@ -3,7 +3,9 @@
 use crate::frame_ids::FrameIds;
 use althing_model::profile::Codec;
 use althing_rtp::av1::Av1;
-use althing_rtp::dependency::{DependencyStructure, DescriptorHead, FrameRelations, Indication};
+use althing_rtp::dependency::{
+    DependencyStructure, DescriptorHead, FrameRelations, Indication, write_active_targets,
+};
 use althing_rtp::h264::KeyUnits;
 use althing_rtp::vp8::Vp8;
 use althing_rtp::vp9::{Vp9, Vp9Structure};
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Structures remembered: packets that come late belong to an older one.
 const STRUCTURES: usize = 6;
+/// The longest descriptor that an extension can hold.
+const DESCRIPTOR: usize = 255;
 /// Without a marked frame for so long, frames that may be climbed at are assumed not to be marked.
 const UNMARKED: Duration = Duration::from_secs(3);
 
@@ -64,6 +68,8 @@ pub(crate) struct Facts {
     /// Decode targets it is part of, and those one may switch to here.
     pub(crate) present: u32,
     pub(crate) switch: u32,
+    /// Its descriptor says which decode targets are active.
+    pub(crate) tells_active: bool,
     pub(crate) ids: FrameIds,
     /// The picture id in 64 bits, where views close them up.
     pub(crate) picture: Option<u64>,
@@ -85,6 +91,7 @@ impl Facts {
             referred_above: true,
             present: 0,
             switch: 0,
+            tells_active: false,
             ids,
             picture: None,
         }
@@ -149,7 +156,7 @@ pub(crate) struct Reader {
     climbed_at: Option<Instant>,
     /// With the number of the packet that brought each; ascending.
     structures: VecDeque<(u64, DependencyStructure)>,
-    active: u32,
+    pub(crate) active: u32,
     unit: AccessUnit,
     /// The layers are not what they were when this was last taken.
     changed: bool,
@@ -370,6 +377,7 @@ impl Reader {
                 facts.begins = r.head.start_of_frame;
                 facts.ends = r.head.end_of_frame;
                 facts.present = r.present;
+                facts.tells_active = r.active_decode_targets.is_some();
                 facts.switch = if r.depends { r.switch } else { 0 };
                 facts.key = Self::is_key(r);
             }
@@ -443,6 +451,19 @@ impl Reader {
                 && of(from).is_some_and(|i| *i != Indication::NotPresent)
                 && of(to) == Some(&Indication::Switch)
         })
+    }
+
+    /// A packet's descriptor with these decode targets as the active ones.
+    pub(crate) fn describe(
+        &self,
+        number: u64,
+        descriptor: &[u8],
+        active: u32,
+    ) -> Option<([u8; DESCRIPTOR], usize)> {
+        let mut out = [0; DESCRIPTOR];
+        let current = self.structure(number);
+        let length = write_active_targets(descriptor, current, active, &mut out).ok()?;
+        Some((out, length))
     }
 
     fn see_temporal(&mut self, temporal: u8) {

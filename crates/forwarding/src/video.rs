@@ -181,6 +181,19 @@ impl Conference {
                 },
                 ids: seen.ids,
             };
+            let mut own = view.active_targets(facts).and_then(|active| {
+                let before = original
+                    .packet
+                    .extension(extension::DEPENDENCY_DESCRIPTOR)?;
+                let (bytes, length) = incoming.reader.describe(number, before, active)?;
+                let payload_type = original.payload.number;
+                Some(Headers::describing(
+                    &original.packet,
+                    payload_type,
+                    &bytes[..length],
+                ))
+            });
+            let headers = own.as_mut().unwrap_or(&mut headers);
             for subscriber in &view.subscribers {
                 let endpoint = &mut self.endpoints[subscriber.endpoint];
                 let outlet = &mut endpoint.outlets[subscriber.outlet];

@@ -40,6 +40,8 @@ pub(crate) struct View {
     pub(crate) id: LayerId,
     /// The decode target that stands for the layer, where layers are told by those.
     target: u8,
+    /// The decode targets within the layer, where that is not all of them, one bit each.
+    within: Option<u32>,
     pub(crate) subscribers: Vec<Subscriber>,
     pub(crate) numbers: ClosedUp,
     pub(crate) pictures: ClosedUp,
@@ -50,6 +52,7 @@ impl View {
         Self {
             id,
             target: 0,
+            within: None,
             subscribers: Vec::new(),
             numbers: ClosedUp::default(),
             pictures: ClosedUp::default(),
@@ -65,6 +68,19 @@ impl View {
     /// The encoding's layers have changed.
     pub(crate) fn aim(&mut self, reader: &Reader) {
         self.target = target_of(self.id, reader);
+        let within = reader
+            .shapes()
+            .iter()
+            .filter(|s| s.spatial <= self.id.spatial && s.temporal <= self.id.temporal)
+            .fold(0, |mask, s| mask | 1 << s.target);
+        let partial = reader.layout == Some(Layout::Targets) && within != reader.active;
+        self.within = Some(within).filter(|mask| partial && *mask != 0);
+    }
+
+    /// The decode targets that receivers here are to take for active, where the packet's descriptor
+    /// tells of others.
+    pub(crate) fn active_targets(&self, facts: &Facts) -> Option<u32> {
+        self.within.filter(|_| facts.tells_active)
     }
 
     /// Whether the packet belongs to it; `top` is the highest spatial layer there is.

@@ -13,6 +13,11 @@ impl<'a> BitReader<'a> {
         Self { bytes, at: 0, what }
     }
 
+    /// Bits taken so far.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn flag(&mut self) -> Result<bool, RtpError> {
         let byte = self
             .bytes
@@ -48,5 +53,49 @@ impl<'a> BitReader<'a> {
         }
         let last = u32::from(self.flag()?);
         Ok((value.wrapping_shl(1) | last).wrapping_sub(m))
+    }
+}
+
+/// Writes bits from the top down.
+pub(crate) struct BitWriter<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> BitWriter<'a> {
+    pub(crate) const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn flag(&mut self, value: bool) -> Result<(), RtpError> {
+        let byte = self.bytes.get_mut(self.at / 8).ok_or(RtpError::NoRoom)?;
+        let bit = 0x80u8.wrapping_shr(u32::try_from(self.at % 8).unwrap_or(0));
+        // The rest of a byte that is begun is cleared.
+        *byte = if self.at.is_multiple_of(8) { 0 } else { *byte };
+        *byte |= if value { bit } else { 0 };
+        self.at = self.at.saturating_add(1);
+        Ok(())
+    }
+
+    pub(crate) fn bits(&mut self, count: u32, value: u32) -> Result<(), RtpError> {
+        for bit in (0..count).rev() {
+            self.flag(value.wrapping_shr(bit) & 1 == 1)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over bits `from..to` of what `bytes` holds.
+    pub(crate) fn copy(&mut self, bytes: &[u8], from: usize, to: usize) -> Result<(), RtpError> {
+        let mut reader = BitReader::new(bytes, "bits");
+        reader.at = from;
+        while reader.at < to {
+            self.flag(reader.flag()?)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes written, whole or begun.
+    pub(crate) const fn len(&self) -> usize {
+        self.at.div_ceil(8)
     }
 }

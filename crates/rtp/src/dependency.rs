@@ -2,7 +2,7 @@
 //! Other codecs carry it too.
 
 use crate::RtpError;
-use crate::bits::BitReader;
+use crate::bits::{BitReader, BitWriter};
 
 const WHAT: &str = "dependency descriptor";
 /// Template ids have six bits.
@@ -307,6 +307,74 @@ impl FrameRelations {
             structure,
         })
     }
+}
+
+/// Writes a descriptor anew to the start of `out`, with these decode targets as the active ones;
+/// returns its length. It may grow by up to six bytes. `current` is the structure that explains it.
+///
+/// # Errors
+/// [`RtpError`] when it cannot be read, or does not fit.
+pub fn write_active_targets(
+    bytes: &[u8],
+    current: Option<&DependencyStructure>,
+    active: u32,
+    out: &mut [u8],
+) -> Result<usize, RtpError> {
+    let (head, rest) = bytes.split_at_checked(3).ok_or(RtpError::Truncated(WHAT))?;
+    let mut r = BitReader::new(rest, WHAT);
+    let flags = if rest.is_empty() {
+        Flags::default()
+    } else {
+        Flags::read(&mut r)?
+    };
+    let structure_from = r.position();
+    let structure = if flags.structure {
+        Some(read_structure(&mut r)?)
+    } else {
+        None
+    };
+    let structure_to = r.position();
+    let s = structure
+        .as_ref()
+        .or(current)
+        .ok_or(RtpError::Invalid(WHAT))?;
+    let targets = u32::from(s.decode_targets);
+    if flags.active_mask {
+        r.bits(targets)?;
+    }
+    let custom_from = r.position();
+    if flags.custom_indications {
+        for _ in 0..targets {
+            r.bits(2)?;
+        }
+    }
+    if flags.custom_frame_diffs {
+        loop {
+            let size = r.bits(2)?;
+            if size == 0 {
+                break;
+            }
+            r.bits(size.saturating_mul(4))?;
+        }
+    }
+    if flags.custom_chains {
+        for _ in 0..s.chains {
+            r.bits(8)?;
+        }
+    }
+    let custom_to = r.position();
+    let (out_head, out_rest) = out.split_at_mut_checked(3).ok_or(RtpError::NoRoom)?;
+    out_head.copy_from_slice(head);
+    let mut w = BitWriter::new(out_rest);
+    w.flag(flags.structure)?;
+    w.flag(true)?;
+    w.flag(flags.custom_indications)?;
+    w.flag(flags.custom_frame_diffs)?;
+    w.flag(flags.custom_chains)?;
+    w.copy(rest, structure_from, structure_to)?;
+    w.bits(targets, active)?;
+    w.copy(rest, custom_from, custom_to)?;
+    Ok(w.len().saturating_add(3))
 }
 
 /// The flags behind the three bytes.

@@ -1,6 +1,6 @@
 //! Entry points for fuzzers: each reads everything there is to read.
 
-use crate::dependency::{DependencyDescriptor, FrameRelations, Indication};
+use crate::dependency::{DependencyDescriptor, FrameRelations, Indication, write_active_targets};
 use crate::rtcp::{Compound, Rtcp, TransportCcRecorder};
 use crate::{ExtensionRules, HeaderTemplate, RtpPacket};
 use crate::{h264, rtx};
@@ -165,5 +165,21 @@ pub fn dependency(data: &[u8]) {
         assert_eq!(bits(|i| *i != Indication::NotPresent), brief.present);
         assert_eq!(bits(|i| *i == Indication::Switch), brief.switch);
         assert_eq!(whole.active_decode_targets, brief.active_decode_targets);
+        // And with other active targets it says the same but for those.
+        let mut out = [0; 600];
+        let length = write_active_targets(two, structure.as_ref(), 1, &mut out)
+            .expect("what was read can be written");
+        let written = out.get(..length).unwrap_or_default();
+        let again = DependencyDescriptor::parse(written, structure.as_ref())
+            .expect("what was written can be read");
+        assert_eq!(again.active_decode_targets, Some(1));
+        assert_eq!(
+            (again.head.frame_number, again.frame, again.structure),
+            (
+                whole.head.frame_number,
+                whole.frame.clone(),
+                whole.structure.clone()
+            )
+        );
     }
 }

@@ -35,14 +35,35 @@ impl HeaderTemplate {
             len: 0,
             transport_cc_at: None,
         };
-        template.fill(packet, rules);
+        template.fill(packet, rules, None);
         template
     }
 
-    fn fill(&mut self, packet: &RtpPacket<'_>, rules: ExtensionRules) {
+    /// As [`new`](Self::new), with another value in place of the one of this extension.
+    #[must_use]
+    pub fn replacing(packet: &RtpPacket<'_>, rules: ExtensionRules, id: u8, value: &[u8]) -> Self {
+        let mut template = Self {
+            bytes: [0; CAPACITY],
+            len: 0,
+            transport_cc_at: None,
+        };
+        template.fill(packet, rules, Some((id, value)));
+        template
+    }
+
+    fn fill(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        rules: ExtensionRules,
+        replaced: Option<(u8, &[u8])>,
+    ) {
         let kept = || {
             packet
                 .extensions()
+                .map(|(id, v)| match replaced {
+                    Some((other, value)) if other == id => (id, value),
+                    _ => (id, v),
+                })
                 .filter(|(id, v)| rules.keep.contains(id) && v.len() <= 255)
         };
         let any = rules.transport_cc.is_some() || kept().next().is_some();

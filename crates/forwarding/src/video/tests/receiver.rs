@@ -28,6 +28,7 @@ pub(super) struct Receiver {
     got: BTreeSet<SourcePacket>,
     /// Structures as they came: offset, and how many templates.
     structures: Vec<(u8, u8)>,
+    active_targets: Vec<u32>,
     payloads: BTreeMap<SourcePacket, Vec<u8>>,
 }
 
@@ -69,7 +70,10 @@ impl Receiver {
                 let d = packet.extension(11).unwrap();
                 seen.descriptor = Some((d[0] & 0x3f, u16::from_be_bytes([d[1], d[2]])));
                 let structure = althing_rtp::dependency::DependencyDescriptor::parse(d, None);
-                if let Some(s) = structure.ok().and_then(|d| d.structure) {
+                let structure = structure.ok();
+                let active = structure.as_ref().and_then(|d| d.active_decode_targets);
+                self.active_targets.extend(active);
+                if let Some(s) = structure.and_then(|d| d.structure) {
                     let entry = (s.template_id_offset, s.templates.len() as u8);
                     if self.structures.last() != Some(&entry) {
                         self.structures.push(entry);
@@ -110,6 +114,11 @@ impl Receiver {
 
     pub(super) fn structures(&self) -> &[(u8, u8)] {
         &self.structures
+    }
+
+    /// What descriptors told of active decode targets.
+    pub(super) fn active_targets(&self) -> &[u32] {
+        &self.active_targets
     }
 
     pub(super) fn last_timestamp(&self) -> u32 {

@@ -205,6 +205,28 @@ fn v16_templates_and_frame_numbers_of_the_next_encoding_go_on() {
 }
 
 #[test]
+fn decode_targets_that_are_left_out_are_told_as_inactive() {
+    // Targets in order: spatial layers, and of each three temporal ones.
+    for (target, expected) in [
+        (layer(0, 0, 1), 0b11),
+        (layer(0, 1, 0), 0b1001),
+        (layer(0, 2, 2), 0x1ff),
+    ] {
+        let mut stage = Stage::new(Kind::Av1 { key: false }, 1, 1, 5);
+        stage.frames(2);
+        stage.target(0, Some(target));
+        stage.frames(30);
+        let told = stage.receivers[0].active_targets();
+        assert!(!told.is_empty());
+        assert!(
+            told.iter().all(|mask| *mask == expected),
+            "{target:?} {told:?}"
+        );
+        stage.receivers[0].check_whole(&stage.sender);
+    }
+}
+
+#[test]
 fn v19_h264_is_one_stream_that_switches_at_keyframes() {
     let mut stage = Stage::new(Kind::H264, 3, 1, 5);
     for encoding in [0, 2, 1, 0] {
