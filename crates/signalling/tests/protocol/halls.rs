@@ -20,7 +20,7 @@ fn is_hall(welcome: &[Element]) -> bool {
     let mut metadata = welcome
         .iter()
         .filter(|e| e.child_named("json-message").is_some());
-    metadata.any(|e| e.to_xml().contains("&quot;media&quot;:&quot;audio&quot;"))
+    metadata.any(|e| e.to_xml().contains(r#""media":"audio""#))
 }
 
 /// Two people meet in a hall, and one of them tries to be seen.
@@ -151,7 +151,7 @@ async fn who_comes_into_a_large_hall_listens_first() {
     let house = House::start_with(|settings| settings.media = MediaMode::Audio).await;
     let starts_muted = |welcome: &[Element]| {
         let mut all = welcome.iter().map(Element::to_xml);
-        all.any(|xml| xml.contains("&quot;startMuted&quot;:{&quot;audio&quot;:true"))
+        all.any(|xml| xml.contains(r#""startMuted":{"audio":true"#))
     };
     let mut people = Vec::new();
     for number in 1..=11 {
