@@ -308,6 +308,7 @@ mod tests {
             domain: "</script><!--".into(),
             version: "\u{2028}&".into(),
             login_url: None,
+            media: MediaMode::All,
         };
         let block = hostile.index_block(&origin(false, "a"));
         assert_eq!(block.matches("</script>").count(), 1);

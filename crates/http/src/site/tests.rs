@@ -34,6 +34,7 @@ fn site(assets: &'static [Asset]) -> Arc<Site> {
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
             login_url: None,
+            media: althing_model::MediaMode::All,
         },
         assets,
         registry: Arc::new(althing_telemetry::registry("1.2.3")),
