@@ -8,6 +8,7 @@ use althing_xmpp::{Element, Limits, ns, parse};
 use std::time::Duration;
 
 mod moderation;
+mod overload;
 
 const XML: &[&str] = &[
     ns::JINGLE_RTP_AUDIO,

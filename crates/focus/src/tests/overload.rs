@@ -1,0 +1,55 @@
+//! A bridge that has too much to do, and one whose keys are used up.
+
+use super::*;
+use crate::Input;
+use althing_control::{BridgeEvent, EndpointState};
+use althing_model::ConferenceId;
+
+#[test]
+fn a_bridge_with_too_much_to_do_serves_a_newcomer_later_and_nobody_is_told_of_an_end() {
+    let (mut world, _, _) = World::pair(JSON);
+    world.inboxes.clear();
+    world.arrive("c", JSON);
+    let presences = world.presences.len();
+    let mut asked = 0;
+    for _ in 0..60 {
+        while world.answer_bridge(|_| {
+            Ok(BridgeReply::Refused {
+                code: RefusalCode::Overloaded,
+                reason: "full".into(),
+            })
+        }) {
+            asked += 1;
+        }
+        world.pass(Duration::from_secs(1));
+    }
+    assert!((4..=7).contains(&asked), "{asked}");
+    assert_eq!(world.presences.len(), presences);
+    world.pass(Duration::from_secs(30));
+    world.obey();
+    offer_in(&world.inbox("c"));
+}
+
+#[test]
+fn an_endpoint_with_worn_out_keys_is_made_anew_once() {
+    let (mut world, _, _) = World::pair(JSON);
+    world.inboxes.clear();
+    let worn_out = |endpoint: &str| {
+        Input::BridgeEvent(BridgeEvent::EndpointState {
+            conference: ConferenceId::new("c1").unwrap(),
+            endpoint: EndpointId::new(endpoint).unwrap(),
+            state: EndpointState::WornOut,
+        })
+    };
+    world.input(worn_out("a"));
+    // Said again while a new one is made, and of somebody who is not here.
+    world.input(worn_out("a"));
+    world.input(worn_out("nobody"));
+    let asked = world.obey();
+    let allocated = |request: &&BridgeRequest| matches!(request, BridgeRequest::Allocate(_));
+    assert_eq!(asked.iter().filter(allocated).count(), 1);
+    assert_eq!(
+        actions(&world.inbox("a")),
+        ["session-terminate", "session-initiate"]
+    );
+}
