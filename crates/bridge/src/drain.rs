@@ -62,9 +62,9 @@ mod tests {
         let drain = Drain::default();
         assert!(!drain.is_on());
         assert!(drain.ask(true));
-        assert!(drain.clone().is_on());
+        assert!(drain.is_on());
         assert!(!drain.ask(false));
-        drain.clone().for_good();
+        drain.for_good();
         assert!(drain.is_on());
         assert!(drain.ask(false));
     }
