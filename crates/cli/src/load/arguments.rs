@@ -21,6 +21,7 @@ fn decimal(name: &'static str, unit: &'static str, help: &'static str) -> Arg {
         .long(name)
         .value_name(unit)
         .value_parser(value_parser!(f64))
+        .allow_negative_numbers(true)
         .help(help)
 }
 
