@@ -136,9 +136,14 @@ impl Playout {
         }
         let picture = part.packet.picture;
         if picture.packet == 0 {
-            // The frame before has no end, though nothing was lost: the server cut it.
-            if self.frame.is_some() && !self.gap {
-                stats.violations += 1;
+            // The frame before has no end, though nothing was lost: the server cut it. It may at a
+            // switch, since encodings arrive interleaved: the cut frame is closed, with its id.
+            if let (Some(cut), false) = (&self.frame, self.gap) {
+                if picture.is_keyframe() && cut.first.packet.picture.encoding != picture.encoding {
+                    self.gap = true;
+                } else {
+                    stats.violations += 1;
+                }
             }
             self.drop_frame(stats);
             self.frame = Some(Frame {
@@ -334,6 +339,25 @@ mod tests {
         let (stats, _) = play(&[(0, 1, 1), (0, 2, 1), (0, 3, 2), (0, 4, 3)], &[]);
         assert_eq!((stats.frames, stats.keyframes, stats.violations), (4, 1, 0));
         assert_eq!(stats.heights[&180], 4);
+    }
+
+    #[test]
+    fn a_frame_may_be_cut_by_a_switch_and_by_nothing_else() {
+        // The first of two packets, then a keyframe: of another encoding, and of the same.
+        for (encoding, violations) in [(1, 0), (0, 2)] {
+            let now = Instant::now();
+            let mut stats = VideoStats::default();
+            let mut playout = Playout::default();
+            let whole = part(0, 0, 1, 1);
+            let mut cut = part(1, 0, 2, 1);
+            (cut.marker, cut.packet.picture.packets) = (false, 2);
+            let next = part(2, encoding, 3, 3);
+            for (number, part) in (0..).zip([whole, cut, next]) {
+                playout.arrive(number, Some(part), number + 1, now, &mut stats);
+            }
+            assert_eq!((stats.frames, stats.incomplete), (2, 1));
+            assert_eq!(stats.violations, violations, "encoding {encoding}");
+        }
     }
 
     #[test]
