@@ -136,10 +136,10 @@ impl Playout {
         }
         let picture = part.packet.picture;
         if picture.packet == 0 {
-            // The frame before has no end, though nothing was lost: the server cut it. It may at a
-            // switch, since encodings arrive interleaved: the cut frame is closed, with its id.
-            if let (Some(cut), false) = (&self.frame, self.gap) {
-                if picture.is_keyframe() && cut.first.packet.picture.encoding != picture.encoding {
+            // The frame before has no end, though nothing was lost: the server cut it. It may before a
+            // keyframe: at a switch, since encodings arrive interleaved, and when a queue was full.
+            if self.frame.is_some() && !self.gap {
+                if picture.is_keyframe() {
                     self.gap = true;
                 } else {
                     stats.violations += 1;
@@ -342,21 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_may_be_cut_by_a_switch_and_by_nothing_else() {
-        // The first of two packets, then a keyframe: of another encoding, and of the same.
-        for (encoding, violations) in [(1, 0), (0, 2)] {
+    fn a_frame_may_be_cut_before_a_keyframe_and_nowhere_else() {
+        // The first of two packets, then a keyframe of another encoding, of the same, and none.
+        for (encoding, refers_to, violations) in [(1, 3, 0), (0, 3, 0), (0, 1, 2)] {
             let now = Instant::now();
             let mut stats = VideoStats::default();
             let mut playout = Playout::default();
             let whole = part(0, 0, 1, 1);
             let mut cut = part(1, 0, 2, 1);
             (cut.marker, cut.packet.picture.packets) = (false, 2);
-            let next = part(2, encoding, 3, 3);
+            let next = part(2, encoding, 3, refers_to);
             for (number, part) in (0..).zip([whole, cut, next]) {
                 playout.arrive(number, Some(part), number + 1, now, &mut stats);
             }
             assert_eq!((stats.frames, stats.incomplete), (2, 1));
-            assert_eq!(stats.violations, violations, "encoding {encoding}");
+            assert_eq!(stats.violations, violations, "{encoding} {refers_to}");
         }
     }
 
