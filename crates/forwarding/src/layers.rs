@@ -28,12 +28,7 @@ pub(crate) struct LayerId {
 }
 
 impl LayerId {
-    /// All there is in the first encoding.
-    #[allow(dead_code, reason = "views are about to be of whole encodings")]
-    pub(crate) const FIRST: Self = Self::all_of(0);
-
     /// Everything within an encoding.
-    #[allow(dead_code, reason = "views are about to be of whole encodings")]
     pub(crate) const fn all_of(encoding: u8) -> Self {
         Self {
             encoding,

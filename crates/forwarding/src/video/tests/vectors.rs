@@ -245,7 +245,7 @@ fn v19_h264_is_one_stream_that_switches_at_keyframes() {
 #[test]
 fn v20_the_height_of_a_portrait_picture_is_its_smaller_side() {
     let mut stage = Stage::new(VP8, 3, 1, 5);
-    stage.target(0, Some(LayerId::FIRST));
+    stage.target(0, Some(LayerId::all_of(0)));
     stage.frames(40);
     stage.conference.measure_layers(stage.now);
     let layers = stage.conference.sources[stage.source].layers();
@@ -272,7 +272,7 @@ fn v20_the_height_of_a_portrait_picture_is_its_smaller_side() {
 #[test]
 fn a_layer_that_is_no_longer_sent_is_told_of() {
     let mut stage = Stage::new(VP8, 3, 1, 5);
-    stage.target(0, Some(LayerId::FIRST));
+    stage.target(0, Some(LayerId::all_of(0)));
     stage.frames(60);
     stage.conference.measure_layers(stage.now);
     let active = |stage: &Stage| {
