@@ -6,7 +6,8 @@ use crate::net::{Arrivals, Inodes, ReceiveBuffers, Socket};
 use crate::watch::Pulse;
 use crate::worker::control::Next;
 use crate::worker::{
-    Inlets, MAX_CHECKS, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, Survey, WorkerHandle,
+    Command, Inlets, MAX_CHECKS, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, Survey,
+    WorkerHandle,
 };
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
@@ -234,6 +235,11 @@ impl Thread {
             let Ok(command) = self.inlets.commands.try_recv() else {
                 return Next::GoOn;
             };
+            // Whoever asks for a picture may read the counts next: they are as new as it is.
+            if matches!(command, Command::Debug { .. }) {
+                self.state.finish_batch(now);
+                self.shared_counters.publish(&self.state.counters);
+            }
             if self.state.handle_command(now, command) == Next::Stop {
                 return Next::Stop;
             }
