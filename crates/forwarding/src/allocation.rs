@@ -146,7 +146,9 @@ impl Conference {
     }
 
     pub(crate) fn mark(&mut self, index: usize, what: Dirty) {
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
+        let endpoint = self.endpoints.get_mut(index);
+        // Of another part's endpoint there is nothing to choose here.
+        let Some(endpoint) = endpoint.filter(|e| !e.is_remote()) else {
             return;
         };
         if !std::mem::replace(&mut endpoint.queued, true) {

@@ -9,6 +9,7 @@ use crate::hash::Keyed;
 use crate::loudest::Ranking;
 use crate::placing::News;
 use crate::red;
+use crate::relay::{Link, Links, RelayMessage};
 use crate::settings::{
     Allocated, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Limits, Output,
     PacketSink, Settings, SlotMode,
@@ -77,6 +78,8 @@ pub struct Conference {
     pub(crate) spare_indices: Vec<usize>,
     /// The greatest number of video sources, as it was last applied.
     pub(crate) applied_last_n: Option<u32>,
+    /// The other parts.
+    pub(crate) links: Links,
     /// Audio sources that receivers have not been given yet.
     pub(crate) new_audio: Vec<usize>,
     /// Who is among the loudest.
@@ -173,6 +176,7 @@ impl Conference {
             spare_wanted: Vec::new(),
             spare_indices: Vec::new(),
             applied_last_n: None,
+            links: Links::NONE,
             new_audio: Vec::new(),
             ranking,
             freed_audio: 0,
@@ -197,6 +201,15 @@ impl Conference {
     /// Adds an endpoint; one of the same id is replaced. It counts as not connected, with no
     /// channel.
     pub fn add_endpoint(&mut self, now: Instant, settings: EndpointSettings) -> EndpointKey {
+        self.insert_endpoint(now, settings, None)
+    }
+
+    pub(crate) fn insert_endpoint(
+        &mut self,
+        now: Instant,
+        settings: EndpointSettings,
+        link: Option<Link>,
+    ) -> EndpointKey {
         self.enter(now);
         if let Some(&old) = self.ids.get(&settings.id) {
             self.remove_endpoint(now, old);
@@ -212,6 +225,7 @@ impl Conference {
         let endpoint = entry.insert(Endpoint::new(key, settings, self.hash));
         let asks = self.settings.keyframe_requests_per_second.max(1);
         endpoint.asking = Bucket::new(asks, asks.saturating_mul(4));
+        endpoint.link = link;
         self.order.push(index);
         self.mark(index, Dirty::ALL);
         self.size_changed();
@@ -325,6 +339,7 @@ impl Conference {
             active,
         };
         self.broadcast(&message, |i, _| i != index);
+        self.relay(index, || RelayMessage::Active(active));
     }
 
     /// A bridge channel of the endpoint opened: everything it should know is said again, in the
@@ -460,7 +475,7 @@ impl Conference {
         sum
     }
 
-    /// How many endpoints there are.
+    /// How many endpoints there are, those of other parts included.
     #[must_use]
     pub fn endpoint_count(&self) -> usize {
         self.endpoints.len()

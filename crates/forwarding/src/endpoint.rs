@@ -5,6 +5,7 @@ use crate::bucket::Bucket;
 use crate::congestion::Downlink;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
 use crate::outlet::Outlet;
+use crate::relay::Link;
 use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, SlotMode};
 use crate::slots::Ended;
 use crate::speakers::Speaker;
@@ -37,6 +38,8 @@ pub(crate) struct Endpoint {
     pub(crate) key: EndpointKey,
     pub(crate) id: EndpointId,
     pub(crate) role: Role,
+    /// The part that it is local to, if that is another.
+    pub(crate) link: Option<Link>,
     pub(crate) may_send: MediaKinds,
     pub(crate) receives_audio: bool,
     pub(crate) receives_video: bool,
@@ -107,6 +110,7 @@ impl Endpoint {
             key,
             id: settings.id,
             role: settings.role,
+            link: None,
             may_send: settings.may_send,
             receives_audio: settings.receives_audio,
             receives_video: settings.receives_video,
@@ -178,6 +182,10 @@ impl Endpoint {
             self.early_types.remove(0);
         }
         self.early_types.push((name, video_type));
+    }
+
+    pub(crate) fn early_types(&self) -> impl Iterator<Item = &(SourceName, VideoType)> {
+        self.early_types.iter()
     }
 
     pub(crate) fn take_early_type(&mut self, name: &SourceName) -> Option<VideoType> {

@@ -52,6 +52,7 @@ mod placing;
 mod rates;
 mod reader;
 mod red;
+mod relay;
 mod reports;
 mod settings;
 mod silence;
@@ -71,6 +72,7 @@ pub use conference::Conference;
 pub use picture::{
     Activity, EndpointPicture, LayerPicture, SlotPicture, SourcePicture, WantedPicture,
 };
+pub use relay::{Link, Links, RelayMessage, RemoteSettings};
 pub use settings::{
     Allocated, ConferenceCounters, EndpointCounters, EndpointKey, EndpointSettings, Hearing,
     Limits, Loudest, Output, PacketSink, Settings, SlotMode,

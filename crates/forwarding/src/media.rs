@@ -3,6 +3,7 @@
 use crate::conference::{Conference, Payload};
 use crate::ingress::Arrival;
 use crate::keyframes::Requests;
+use crate::relay::RelayMessage;
 use crate::settings::{EndpointKey, PacketSink};
 use crate::timers::Timer;
 use althing_model::profile::extension;
@@ -41,6 +42,7 @@ impl Conference {
         let counters = &mut self.endpoints[index].counters;
         counters.rtp_received += 1;
         counters.rtp_received_bytes += packet.len() as u64;
+        let whole = packet;
         let Ok(packet) = RtpPacket::parse(packet) else {
             self.counters.malformed += 1;
             return;
@@ -52,6 +54,9 @@ impl Conference {
         let Some((number, previous)) = self.take_in(&original, now) else {
             return;
         };
+        if !self.links.is_empty() {
+            self.relay_rtp(original.source, whole, sink);
+        }
         match original.payload.kind {
             MediaKind::Audio => self.forward_audio(index, &original, number, now, sink),
             MediaKind::Video => self.forward_video(&original, number, previous, now, sink),
@@ -65,6 +70,9 @@ impl Conference {
         };
         let since = now.saturating_duration_since(self.origin.unwrap_or(now));
         let endpoint = &mut self.endpoints[index];
+        if endpoint.is_remote() {
+            return;
+        }
         if !endpoint.recorder.is_pending() {
             self.recorded.push(index);
             self.timers.arm(Timer::Feedback, now + FEEDBACK_INTERVAL);
@@ -137,7 +145,7 @@ impl Conference {
             Arrival::Fresh { number, previous } => (number, previous),
         };
         let incoming = &mut source.incoming[encoding];
-        if incoming.ingress.wants_report() {
+        if source.link.is_none() && incoming.ingress.wants_report() {
             self.reporting.push((original.source, encoding));
             self.timers.arm(Timer::Reports, now + REPORT_INTERVAL);
         }
@@ -156,15 +164,21 @@ impl Conference {
         Some((number, previous))
     }
 
-    /// Sends one picture loss indication to the source's owner.
+    /// Sends one picture loss indication to the source's owner, or has its own part do so.
     pub(crate) fn ask_keyframe(&mut self, source: usize, sink: &mut impl PacketSink) {
         let source = &self.sources[source];
         let Some(encoding) = source.encodings.first() else {
             return;
         };
+        let ssrc = encoding.primary;
+        if source.link.is_some() {
+            let owner = source.owner;
+            self.relay_to_owner(owner, RelayMessage::Keyframe { ssrc });
+            return;
+        }
         self.counters.keyframe_requests += 1;
         self.scratch.clear();
-        rtcp::pli(&mut self.scratch, self.feedback.video, encoding.primary);
+        rtcp::pli(&mut self.scratch, self.feedback.video, ssrc);
         sink.rtcp(source.owner, &self.scratch);
     }
 

@@ -81,6 +81,7 @@ impl Conference {
         let name = description.name.clone();
         let mut new = Source::new(endpoint.key, description, video_type);
         new.encrypted = endpoint.e2ee;
+        new.link = endpoint.link;
         let source = self.sources.insert(new);
         endpoint.sources.push(source);
         self.names.insert(name, source);

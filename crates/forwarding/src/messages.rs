@@ -1,7 +1,8 @@
 //! What clients say on the bridge channel.
 
 use crate::conference::Conference;
-use crate::settings::EndpointKey;
+use crate::relay::{Links, RelayMessage};
+use crate::settings::{EndpointKey, Output};
 use althing_colibri::{BridgeMessage, ClientMessage, EndpointMessage, EndpointStats};
 use althing_model::{SourceName, VideoType};
 use std::time::Instant;
@@ -52,14 +53,18 @@ impl Conference {
         }
     }
 
-    fn video_type(&mut self, index: usize, name: SourceName, video_type: VideoType) {
+    pub(crate) fn video_type(&mut self, index: usize, name: SourceName, video_type: VideoType) {
         let endpoint = &mut self.endpoints[index];
         if !name.belongs_to(&endpoint.id) {
             self.counters.messages_dropped += 1;
             return;
         }
+        self.relay(index, || RelayMessage::VideoType {
+            source: name.clone(),
+            video_type,
+        });
         let Some(&source) = self.names.get(&name) else {
-            endpoint.set_early_type(name, video_type);
+            self.endpoints[index].set_early_type(name, video_type);
             return;
         };
         let before = std::mem::replace(&mut self.sources[source].video_type, video_type);
@@ -68,7 +73,8 @@ impl Conference {
         }
     }
 
-    fn relay_message(&mut self, index: usize, message: EndpointMessage) {
+    /// For others: our own, and once for each part that has any it is meant for.
+    pub(crate) fn relay_message(&mut self, index: usize, message: EndpointMessage) {
         let endpoint = &self.endpoints[index];
         if endpoint.is_visitor() {
             self.counters.messages_dropped += 1;
@@ -76,6 +82,14 @@ impl Conference {
         }
         let broadcast = message.is_broadcast();
         let to = self.endpoint_by_id(&message.to);
+        if let Some(to) = to.filter(|to| !broadcast && self.endpoints[*to].is_remote()) {
+            self.relay_elsewhere(index, to, message);
+            return;
+        }
+        if broadcast {
+            self.relay(index, || RelayMessage::Message(Box::new(message.clone())));
+        }
+        let endpoint = &self.endpoints[index];
         let message = BridgeMessage::EndpointMessage(EndpointMessage {
             from: Some(endpoint.id.clone()),
             ..message
@@ -87,12 +101,28 @@ impl Conference {
         }
     }
 
-    fn relay_stats(&mut self, index: usize, stats: EndpointStats) {
+    /// To an endpoint of another part, by the link to that alone.
+    fn relay_elsewhere(&mut self, index: usize, to: usize, message: EndpointMessage) {
+        let (from, link) = (&self.endpoints[index], self.endpoints[to].link);
+        let link = link.filter(|link| self.links.contains(*link));
+        match link.filter(|_| !from.is_remote()) {
+            Some(link) => self.outputs.push_back(Output::Relay {
+                to: Links::from_iter([link]),
+                about: from.key,
+                message: RelayMessage::Message(Box::new(message)),
+            }),
+            None => self.counters.messages_dropped += 1,
+        }
+    }
+
+    pub(crate) fn relay_stats(&mut self, index: usize, stats: EndpointStats) {
         let endpoint = &self.endpoints[index];
         if endpoint.is_visitor() {
             self.counters.messages_dropped += 1;
             return;
         }
+        self.relay(index, || RelayMessage::Stats(Box::new(stats.clone())));
+        let endpoint = &self.endpoints[index];
         let everybody = self.endpoints.len() <= self.settings.stats_filter_threshold
             || self.dominant == Some(index)
             || self.recent.contains(&index);

@@ -180,11 +180,11 @@ impl Conference {
         })
     }
 
-    /// Looks at everybody.
+    /// Looks at everybody whose part this is.
     #[must_use]
     pub fn activity(&self, now: Instant) -> Activity {
         let mut activity = Activity::default();
-        for (_, endpoint) in &self.endpoints {
+        for (_, endpoint) in self.endpoints.iter().filter(|(_, e)| !e.is_remote()) {
             let sends = |kind| {
                 let mut sources = self.sources_of(endpoint);
                 sources.any(|s| s.kind == kind && s.is_sending(now))

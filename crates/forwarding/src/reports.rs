@@ -6,6 +6,7 @@ use crate::conference::Conference;
 use crate::missing;
 use crate::settings::{EndpointKey, PacketSink};
 use crate::timers::Timer;
+use althing_model::MediaKind;
 use althing_rtp::rtcp::{self, Compound, Nack, ReportBlock, ReportBlocks, Rtcp, SenderInfo};
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
@@ -88,6 +89,15 @@ impl Conference {
         let source = &mut self.sources[route.source];
         if route.is_rtx || !endpoint.may_send(source.kind, source.signalled_type) {
             return;
+        }
+        let to = match source.kind {
+            MediaKind::Audio => self.links,
+            MediaKind::Video => source.relayed,
+        };
+        if !to.is_empty() && source.link.is_none() {
+            self.scratch.clear();
+            rtcp::sender_report(&mut self.scratch, info, &[]);
+            sink.relay_rtcp(source.owner, to, &self.scratch);
         }
         let incoming = &mut source.incoming[route.encoding];
         incoming.sender_report(info, now);

@@ -1,5 +1,6 @@
 //! What goes into a conference and comes out of it.
 
+use crate::relay::{Links, RelayMessage};
 use althing_model::{EndpointId, MediaKinds, Role, VideoType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,10 +161,14 @@ pub trait PacketSink {
     fn rtp(&mut self, to: EndpointKey, header: &[u8], payload: [&[u8]; 2]);
     /// One RTCP packet, possibly compound.
     fn rtcp(&mut self, to: EndpointKey, packet: &[u8]);
+    /// One RTP packet of `from`, as it came, for the parts behind these links.
+    fn relay_rtp(&mut self, _from: EndpointKey, _to: Links, _packet: &[u8]) {}
+    /// Likewise a sender report.
+    fn relay_rtcp(&mut self, _from: EndpointKey, _to: Links, _packet: &[u8]) {}
 }
 
 /// What a conference wants done, apart from packets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// A bridge channel message; dropped if the endpoint has no open channel.
     Message {
@@ -171,6 +176,15 @@ pub enum Output {
         to: EndpointKey,
         /// The text frame; shared by all receivers of a broadcast.
         json: Arc<str>,
+    },
+    /// For other parts of the conference; must arrive there, or a newer one of the same meaning.
+    Relay {
+        /// Which parts.
+        to: Links,
+        /// The endpoint that it is about, one of ours or one of theirs.
+        about: EndpointKey,
+        /// What is said.
+        message: RelayMessage,
     },
 }
 

@@ -5,9 +5,11 @@ use crate::audience::Audience;
 use crate::incoming::Incoming;
 use crate::keyframes::Requests;
 use crate::layers::{self, Layer};
+use crate::relay::{Link, Links};
 use crate::silence::Silence;
 use crate::view::{View, ViewKey};
 use althing_model::{Encoding, MediaKind, SourceName, VideoType};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -43,6 +45,12 @@ pub(crate) struct Source {
     /// Who hears it, if it is a microphone.
     pub(crate) audience: Audience,
     pub(crate) wants: Wants,
+    /// The part that its owner is local to, if that is another.
+    pub(crate) link: Option<Link>,
+    /// Heights wanted in other parts; they are counted in `wants` too.
+    pub(crate) wanted_by: SmallVec<[(Link, i32); 1]>,
+    /// Of video: the parts that want it, and so get its packets.
+    pub(crate) relayed: Links,
     pub(crate) layers: Vec<Layer>,
     /// The layers are not what receivers chose among.
     pub(crate) reshaped: bool,
@@ -74,6 +82,9 @@ impl Source {
             silence: Silence::default(),
             audience: Audience::default(),
             wants: Wants::default(),
+            link: None,
+            wanted_by: SmallVec::new(),
+            relayed: Links::NONE,
             layers: Vec::new(),
             reshaped: false,
             measured: false,
@@ -152,9 +163,11 @@ impl Source {
         }
     }
 
-    /// Whether lost packets of an encoding matter to anybody.
+    /// Whether lost packets of an encoding matter to anybody, here or in another part.
     pub(crate) fn is_wanted(&self, encoding: usize) -> bool {
-        !self.unsettled.is_empty() || self.incoming[encoding].is_subscribed()
+        !self.relayed.is_empty()
+            || !self.unsettled.is_empty()
+            || self.incoming[encoding].is_subscribed()
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::conference::Conference;
 use crate::endpoint::Channel;
+use crate::relay::RelayMessage;
 use crate::settings::SlotMode;
 use althing_colibri::BridgeMessage;
 use althing_model::{MediaKind, SourceName, Ssrc};
@@ -102,11 +103,20 @@ impl Conference {
 
     pub(crate) fn tell_sender(&mut self, source: usize) {
         let s = &self.sources[source];
+        let (source_name, max_height) = (s.name.clone(), s.wants.greatest());
+        let owner = s.owner;
+        if s.link.is_some() {
+            let wanted = RelayMessage::Wanted {
+                source: source_name,
+                height: max_height,
+            };
+            self.relay_to_owner(owner, wanted);
+            return;
+        }
         let message = BridgeMessage::SenderSourceConstraints {
-            source_name: s.name.clone(),
-            max_height: s.wants.greatest(),
+            source_name,
+            max_height,
         };
-        let owner = s.owner.index();
-        self.send(owner, &message);
+        self.send(owner.index(), &message);
     }
 }

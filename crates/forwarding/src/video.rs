@@ -113,7 +113,8 @@ impl Conference {
     ) {
         let (source, encoding) = (original.source, original.encoding);
         let s = &mut self.sources[source];
-        let wanted = s.is_wanted(encoding);
+        // Of another part's endpoint that part asks for what is missing.
+        let wanted = s.link.is_none() && s.is_wanted(encoding);
         let incoming = &mut s.incoming[encoding];
         match previous {
             _ if !wanted => incoming.missing.clear(),

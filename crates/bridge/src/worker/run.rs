@@ -77,7 +77,7 @@ impl WorkerParts {
 
     /// What it is told.
     #[cfg(test)]
-    pub(crate) fn commands(&self) -> crossbeam_channel::Receiver<crate::worker::Command> {
+    pub(crate) fn commands(&self) -> crossbeam_channel::Receiver<Command> {
         self.inlets.commands.clone()
     }
 

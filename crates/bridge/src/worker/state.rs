@@ -400,6 +400,8 @@ impl State {
                         endpoint.channel.send(json);
                     }
                 }
+                // A conference is one part here: it has no links.
+                althing_forwarding::Output::Relay { .. } => {}
             }
         }
         let before = std::mem::replace(&mut conference.counted, conference.core.counters());

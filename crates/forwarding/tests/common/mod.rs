@@ -8,7 +8,8 @@
 
 use althing_colibri::{BridgeMessage, ClientMessage};
 use althing_forwarding::{
-    Conference, EndpointKey, EndpointSettings, Output, PacketSink, Settings, SlotMode,
+    Conference, EndpointKey, EndpointSettings, Link, Links, Output, PacketSink, RelayMessage,
+    RemoteSettings, Settings, SlotMode,
 };
 use althing_model::{
     Encoding, EndpointId, FeedbackSources, MediaKind, MediaKinds, Role, SourceDescription,
@@ -41,6 +42,8 @@ impl Sent {
 pub struct Sink {
     pub rtp: Vec<Sent>,
     pub rtcp: Vec<Sent>,
+    /// For other parts: RTP, or not.
+    pub relayed: Vec<(Links, bool, Sent)>,
 }
 
 impl PacketSink for Sink {
@@ -54,6 +57,14 @@ impl PacketSink for Sink {
             bytes: packet.to_vec(),
         });
     }
+    fn relay_rtp(&mut self, from: EndpointKey, to: Links, packet: &[u8]) {
+        let bytes = packet.to_vec();
+        self.relayed.push((to, true, Sent { to: from, bytes }));
+    }
+    fn relay_rtcp(&mut self, from: EndpointKey, to: Links, packet: &[u8]) {
+        let bytes = packet.to_vec();
+        self.relayed.push((to, false, Sent { to: from, bytes }));
+    }
 }
 
 pub struct Room {
@@ -61,6 +72,8 @@ pub struct Room {
     pub now: Instant,
     pub sink: Sink,
     pub messages: Vec<(EndpointKey, BridgeMessage)>,
+    /// For other parts.
+    pub relays: Vec<(Links, EndpointKey, RelayMessage)>,
     ids: BTreeMap<EndpointKey, String>,
 }
 
@@ -75,6 +88,7 @@ impl Room {
             now: althing_testkit::epoch(),
             sink: Sink::default(),
             messages: Vec::new(),
+            relays: Vec::new(),
             ids: BTreeMap::new(),
         }
     }
@@ -115,6 +129,24 @@ impl Room {
         key
     }
 
+    /// An endpoint of the part behind this link.
+    pub fn join_remote(&mut self, id: &str, link: Link) -> EndpointKey {
+        let settings = RemoteSettings {
+            id: EndpointId::new(id).unwrap(),
+            link,
+            role: Role::Participant,
+            may_send: MediaKinds::ALL,
+        };
+        let key = self.conference.add_remote(self.now, settings);
+        self.ids.insert(key, id.to_owned());
+        self.drain();
+        key
+    }
+
+    pub fn id(&self, key: EndpointKey) -> &str {
+        &self.ids[&key]
+    }
+
     pub fn leave(&mut self, key: EndpointKey) {
         self.conference.remove_endpoint(self.now, key);
         self.drain();
@@ -140,9 +172,14 @@ impl Room {
 
     pub fn drain(&mut self) {
         loop {
-            while let Some(Output::Message { to, json }) = self.conference.poll() {
-                self.messages
-                    .push((to, BridgeMessage::parse(&json).unwrap()));
+            while let Some(output) = self.conference.poll() {
+                match output {
+                    Output::Message { to, json } => {
+                        let message = BridgeMessage::parse(&json).unwrap();
+                        self.messages.push((to, message));
+                    }
+                    Output::Relay { to, about, message } => self.relays.push((to, about, message)),
+                }
             }
             // What concerns many is done in turns.
             if self
