@@ -243,3 +243,50 @@ async fn states_of_the_transport_are_told_on_the_bus() {
     );
     fixture.shutdown().await;
 }
+
+#[tokio::test]
+async fn redundant_and_encrypted_audio_leave_as_the_endpoints_negotiated() {
+    let mut fixture = Fixture::start(1).await;
+    let mut encrypts = allocate("c1", "ann00001");
+    encrypts.e2ee = true;
+    let mut ann = Peer::join_and_connect(&mut fixture, encrypts, 1).await;
+    let mut bob = Peer::join_and_connect(&mut fixture, allocate("c1", "bob00002"), 2).await;
+    let mut cat = Peer::join_and_connect(&mut fixture, allocate("c1", "cat00003"), 3).await;
+    let mut change = update("c1", "ann00001");
+    change.sources = Some(vec![source("ann00001", MediaKind::Audio, 1001, None)]);
+    assert_eq!(fixture.update(change).await, BridgeReply::Done);
+    let mut change = update("c1", "bob00002");
+    change.redundant_audio = Some(true);
+    assert_eq!(fixture.update(change).await, BridgeReply::Done);
+    let detail = fixture.debug("c1").await;
+    let sources = &detail["endpoints"]["ann00001"]["media"]["sources"];
+    assert_eq!(sources[0]["encrypted"], true, "{detail:#}");
+
+    // One frame from before, and the newest one: RFC 2198.
+    let body = [0x80 | 111, 0x0f, 0x00, 2, 111, 1, 1, 9, 9, 9];
+    let red = |sequence| {
+        let mut header = audio_header(1001, sequence, 20);
+        header[1] = 112;
+        header
+    };
+    // As long as it is encrypted, nobody reads in it what is new: to the one it goes byte for byte,
+    // to the other not at all.
+    ann.send_rtp(&red(100), &body).await;
+    let packet = bob.next_rtp(1001).await;
+    assert_eq!(packet[1] & 0x7f, 112);
+    assert!(packet.ends_with(&body));
+    let mut change = update("c1", "ann00001");
+    change.e2ee = Some(false);
+    assert_eq!(fixture.update(change).await, BridgeReply::Done);
+    let mut body = body;
+    body[9] = 8;
+    ann.send_rtp(&red(101), &body).await;
+    let packet = bob.next_rtp(1001).await;
+    assert!(packet[1] & 0x7f == 112 && packet.ends_with(&body));
+    let packet = cat.next_rtp(1001).await;
+    assert_eq!(
+        (packet[1] & 0x7f, &packet[packet.len() - 3..]),
+        (111, &[9, 9, 8][..])
+    );
+    fixture.shutdown().await;
+}

@@ -244,6 +244,15 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: Some("media"),
+        name: "redundant_audio",
+        value_name: "BOOL",
+        default: "true",
+        doc: "Whether clients that can send each piece of sound twice (RED): a lost packet is then \
+              made up for by the next, and sound takes about twice the bits. Others are sent it once.",
+        set: |s, v| v.flag().map(|red| s.media.redundant_audio = red),
+    },
+    Key {
+        section: Some("media"),
         name: "shed_load",
         value_name: "BOOL",
         default: "true",

@@ -113,6 +113,8 @@ pub struct Media {
     pub workers: usize,
     /// What of media rooms are for, where nothing else is said of one.
     pub mode: MediaMode,
+    /// Whether clients that can send sound twice do.
+    pub redundant_audio: bool,
     /// Whether too much load takes pictures first, and keeps newcomers out.
     pub shed_load: bool,
 }
@@ -400,6 +402,8 @@ impl Default for Settings {
                 advertise: Vec::new(),
                 workers: 0,
                 mode: MediaMode::All,
+                // Lost packets are what people hear of a bad line, and sound is the smallest part of it.
+                redundant_audio: true,
                 shed_load: true,
             },
             log: Log {

@@ -45,6 +45,9 @@ pub struct Allocate {
     /// Others are sent what they ask for, without limit.
     #[serde(default)]
     pub transport_cc: bool,
+    /// Its payloads are encrypted end to end: nothing but their descriptors is read.
+    #[serde(default)]
+    pub e2ee: bool,
     /// How remote sources reach it.
     pub slots: SlotMode,
     /// The bridge's own sources in this conference; constant for its life.
@@ -82,6 +85,30 @@ pub struct Update {
     /// What it may send from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may_send: Option<MediaKinds>,
+    /// Whether its payloads are encrypted end to end from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e2ee: Option<bool>,
+    /// Whether its session-accept takes redundant audio (RFC 2198): if so it is sent such packets as
+    /// they come, else the newest frame of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redundant_audio: Option<bool>,
+}
+
+impl Update {
+    /// A change of nothing yet.
+    #[must_use]
+    pub const fn new(conference: ConferenceId, endpoint: EndpointId) -> Self {
+        Self {
+            conference,
+            endpoint,
+            transport: None,
+            sources: None,
+            initial_last_n: None,
+            may_send: None,
+            e2ee: None,
+            redundant_audio: None,
+        }
+    }
 }
 
 /// A certificate fingerprint (RFC 8122): algorithm such as `sha-256`, value as upper-case hex with

@@ -62,6 +62,9 @@ pub struct Settings {
     pub rewriting: bool,
     /// Whether clients that can are told of sources as JSON.
     pub json_sources: bool,
+    /// Whether clients that can are offered redundant audio (RFC 2198).
+    #[serde(default)]
+    pub redundant_audio: bool,
     /// What of media the room is for: without video nobody is offered any, whatever they take.
     #[serde(default)]
     pub media: MediaMode,
@@ -317,12 +320,8 @@ impl Focus {
         let may_send = member.may_send.and(forwarded);
         if member.allocated {
             self.ask(BridgeRequest::Update(Update {
-                conference: self.settings.conference.clone(),
-                endpoint: id.clone(),
-                transport: None,
-                sources: None,
-                initial_last_n: None,
                 may_send: Some(may_send),
+                ..self.update(id)
             }));
         }
     }
@@ -391,7 +390,14 @@ impl Focus {
             }
         }
         if let Some(member) = self.members.get_mut(id) {
-            member.info.presence = presence;
+            let e2ee = presence.e2ee;
+            let was = std::mem::replace(&mut member.info.presence, presence);
+            if member.allocated && was.e2ee != e2ee {
+                self.ask(BridgeRequest::Update(Update {
+                    e2ee: Some(e2ee),
+                    ..self.update(id)
+                }));
+            }
         }
         self.invite_all();
     }

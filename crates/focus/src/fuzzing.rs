@@ -64,6 +64,7 @@ pub fn settings() -> Settings {
         limits: Limits::default(),
         rewriting: true,
         json_sources: true,
+        redundant_audio: true,
         media: MediaMode::All,
     }
 }
@@ -289,6 +290,15 @@ impl World {
             presence,
         };
         self.input(Input::Room(RoomEvent::OccupantJoined(Box::new(info))));
+    }
+
+    /// Somebody's presence says this from now on.
+    ///
+    /// # Panics
+    /// When `nick` is not a nickname.
+    pub fn presence(&mut self, nick: &str, presence: PresenceFacts) {
+        let id = endpoint(nick);
+        self.input(Input::Room(RoomEvent::PresenceChanged { id, presence }));
     }
 
     /// Somebody leaves.

@@ -55,14 +55,13 @@ impl Focus {
     }
 
     pub(crate) fn allocate(&mut self, id: &EndpointId, attempt: u32) {
-        let (rewriting, json) = (self.settings.rewriting, self.settings.json_sources);
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
         let Some(features) = member.features() else {
             return;
         };
-        let features = effective(features, rewriting, json);
+        let features = effective(features, &self.settings);
         member.negotiation = Negotiation::Allocating { attempt };
         member.allocated = true;
         member.busy = Some(Busy::Allocate);
@@ -75,6 +74,7 @@ impl Focus {
             receives_video: features.video,
             // Gateways and gst-meet, which know no JSON, are sent what they ask for.
             transport_cc: features.tcc && features.rtx && features.source_mode() != SourceMode::Xml,
+            e2ee: member.info.presence.e2ee,
             slots: match features.source_mode() {
                 SourceMode::Rewriting => SlotMode::Rewriting,
                 SourceMode::Json | SourceMode::Xml => SlotMode::Plain,
@@ -199,11 +199,9 @@ impl Focus {
         let Some(features) = member.features() else {
             return;
         };
-        let features = effective(
-            features,
-            self.settings.rewriting,
-            self.settings.json_sources,
-        );
+        let mut features = effective(features, &self.settings);
+        // Encrypted end to end, nobody can cut the newest frame out of it for those who take none.
+        features.opus_red &= !member.info.presence.e2ee;
         let channel = &allocated.channel;
         let path = format!("{}?pwd={}", channel.path, channel.password.expose());
         let transport = OfferTransport {

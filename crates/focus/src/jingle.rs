@@ -138,6 +138,7 @@ impl Focus {
                 let update = Update {
                     transport: Some(transport),
                     initial_last_n: accept.initial_last_n,
+                    redundant_audio: Some(accept.redundant_audio),
                     ..self.update(from)
                 };
                 self.change(from, stanza, set, update, true);
@@ -190,15 +191,8 @@ impl Focus {
         Ok(())
     }
 
-    fn update(&self, endpoint: &EndpointId) -> Update {
-        Update {
-            conference: self.settings.conference.clone(),
-            endpoint: endpoint.clone(),
-            transport: None,
-            sources: None,
-            initial_last_n: None,
-            may_send: None,
-        }
+    pub(crate) fn update(&self, endpoint: &EndpointId) -> Update {
+        Update::new(self.settings.conference.clone(), endpoint.clone())
     }
 
     /// Takes the SSRCs, so that nobody else gets them meanwhile, and asks the bridge.

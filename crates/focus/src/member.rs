@@ -1,3 +1,4 @@
+use crate::focus::Settings;
 use althing_model::{MediaKinds, MediaMode, Role, SourceDescription, SourceName};
 use althing_room::{Caps, OccupantInfo};
 use althing_xmpp::Element;
@@ -107,9 +108,9 @@ impl Member {
     }
 
     /// What it is told of remote sources by Jingle, if it is told so at all.
-    pub(crate) fn mode(&self, rewriting: bool, json: bool) -> Option<SourceMode> {
+    pub(crate) fn mode(&self, settings: &Settings) -> Option<SourceMode> {
         self.features()
-            .map(|f| effective(f, rewriting, json).source_mode())
+            .map(|f| effective(f, settings).source_mode())
     }
 
     pub(crate) const fn jingling(&self) -> Option<&Jingling> {
@@ -135,12 +136,9 @@ impl Member {
 }
 
 /// What the client can do, as far as we want it to.
-pub(crate) const fn effective(
-    mut features: ClientFeatures,
-    rewriting: bool,
-    json: bool,
-) -> ClientFeatures {
-    features.ssrc_rewriting = features.ssrc_rewriting && rewriting;
-    features.json_sources = features.json_sources && json;
+pub(crate) const fn effective(mut features: ClientFeatures, settings: &Settings) -> ClientFeatures {
+    features.ssrc_rewriting = features.ssrc_rewriting && settings.rewriting;
+    features.json_sources = features.json_sources && settings.json_sources;
+    features.opus_red = features.opus_red && settings.redundant_audio;
     features
 }

@@ -15,7 +15,7 @@ type Sources = BTreeMap<SourceName, SourceDescription>;
 
 impl Focus {
     fn source_mode(&self, member: &Member) -> Option<SourceMode> {
-        member.mode(self.settings.rewriting, self.settings.json_sources)
+        member.mode(&self.settings)
     }
 
     /// Somebody's published sources are not what they were: others are to be told.

@@ -883,3 +883,98 @@ fn in_an_audio_hall_a_camera_is_refused_and_the_microphone_stays() {
     world.request("a", "set", jingle("source-remove", &a.sid, &audio("a", 1)));
     assert_eq!(world.obey().len(), 1);
 }
+
+fn encrypting(e2ee: bool) -> PresenceFacts {
+    PresenceFacts {
+        e2ee,
+        ..PresenceFacts::default()
+    }
+}
+
+#[test]
+fn the_bridge_is_told_who_encrypts_end_to_end() {
+    let mut world = World::new(settings());
+    world.join_with("a", Role::Participant, encrypting(true));
+    world.disclose("a", REWRITING);
+    world.arrive("b", REWRITING);
+    let encrypts: Vec<_> = world
+        .obey()
+        .into_iter()
+        .map(|request| match request {
+            BridgeRequest::Allocate(a) => (a.endpoint.to_string(), a.e2ee),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(encrypts, [("a".to_owned(), true), ("b".to_owned(), false)]);
+    for (e2ee, told) in [(true, true), (true, false), (false, true)] {
+        world.presence("b", encrypting(e2ee));
+        let updates: Vec<_> = world
+            .obey()
+            .into_iter()
+            .map(|request| match request {
+                BridgeRequest::Update(update) => update,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(updates.len(), usize::from(told));
+        for update in updates {
+            assert_eq!(update.endpoint.as_str(), "b");
+            assert_eq!((update.e2ee, update.sources), (Some(e2ee), None));
+        }
+    }
+}
+
+/// The payload types of the audio in an offer.
+fn audio_types(offered: &Offered) -> Vec<u8> {
+    match Jingle::parse(&offered.element).unwrap().body {
+        Body::SessionInitiate(offer) => {
+            let types = offer.audio.unwrap().payload_types;
+            types.iter().map(|p| p.id).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn redundant_audio_is_offered_and_the_bridge_told_who_accepted() {
+    let with = |features: &[&'static str]| [features, &[ns::FEATURE_OPUS_RED][..]].concat();
+    let (plain, red) = (vec![111, 126], vec![112, 111, 126]);
+    for (enabled, features, e2ee, offered) in [
+        (true, with(REWRITING), false, &red),
+        (true, with(JSON), false, &red),
+        (true, REWRITING.to_vec(), false, &plain),
+        // A client of XML sources may be gst-meet, which cannot read it.
+        (true, with(XML), false, &plain),
+        // Nobody could cut it for those who do not take it.
+        (true, with(REWRITING), true, &plain),
+        (false, with(REWRITING), false, &plain),
+    ] {
+        let mut world = World::new(Settings {
+            redundant_audio: enabled,
+            ..settings()
+        });
+        world.join_with("a", Role::Participant, encrypting(e2ee));
+        world.disclose("a", &features);
+        world.arrive("b", REWRITING);
+        world.obey();
+        let offer = offer_in(&world.inbox("a"));
+        assert_eq!(audio_types(&offer), *offered, "{features:?}");
+    }
+    // Accepted or not is what its answer says.
+    let red = r#"<payload-type id="112" name="red" clockrate="48000" channels="2"/>"#;
+    for (accepted, takes) in [(red, true), ("", false)] {
+        let mut world = World::new(settings());
+        world.arrive("a", &with(REWRITING));
+        world.arrive("b", REWRITING);
+        world.obey();
+        let offer = offer_in(&world.inbox("a"));
+        let contents =
+            audio("a", 1).replace(r#"media="audio">"#, &format!(r#"media="audio">{accepted}"#));
+        world.request("a", "set", jingle("session-accept", &offer.sid, &contents));
+        let asked = world.obey();
+        let [BridgeRequest::Update(update)] = asked.as_slice() else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(update.redundant_audio, Some(takes));
+    }
+}

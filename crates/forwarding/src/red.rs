@@ -2,7 +2,7 @@
 //! in it.
 
 /// The payload type of redundant audio (protocol 5 §4).
-pub(crate) const PAYLOAD_TYPE: u8 = 112;
+pub(crate) const PAYLOAD_TYPE: u8 = althing_model::profile::RED.number;
 
 /// Blocks that anybody has use for; a browser sends two or three.
 const MAX_BLOCKS: usize = 8;

@@ -678,6 +678,12 @@ fn redundant_audio_is_passed_on_to_those_who_take_it() {
     };
     assert_eq!(to(bob), [(112, &body[..]), (112, &broken), (111, &[8, 8])]);
     assert_eq!(to(cat), [(111, &[9, 9, 9][..]), (111, &[8, 8])]);
+    // Encrypted end to end nothing in it can be told apart: it goes whole, or not at all.
+    room.conference.set_e2ee(room.now, ann, true);
+    room.rtp(ann, &packet(112, 100, 10, 3840, &[(1, &[30])], &body));
+    let sent = room.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].to, sent[0].rtp().payload()), (bob, &body[..]));
 }
 
 #[test]

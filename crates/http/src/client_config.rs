@@ -15,6 +15,8 @@ pub struct ClientConfig {
     pub login_url: Option<String>,
     /// What of media rooms are for, where nothing else is said of one.
     pub media: MediaMode,
+    /// Whether clients that can send sound twice (RED).
+    pub redundant_audio: bool,
 }
 
 /// The buttons of a stock client in an audio hall: all it has, without camera, screen, and what is
@@ -110,6 +112,8 @@ impl ClientConfig {
                 "ssrcRewritingEnabled": true,
             },
             "channelLastN": -1,
+            // Stock clients ask for it only then, whatever the server has.
+            "enableOpusRed": self.redundant_audio,
             // No request leaves this origin.
             "disableThirdPartyRequests": true,
             "gravatar": { "disabled": true },
@@ -173,6 +177,7 @@ mod tests {
             version: "1.2.3".into(),
             login_url: None,
             media: MediaMode::All,
+            redundant_audio: true,
         }
     }
 
@@ -254,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn stock_clients_send_sound_twice_unless_switched_off() {
+        let origin = origin(true, "meet.example");
+        for redundant_audio in [true, false] {
+            let config = ClientConfig {
+                redundant_audio,
+                ..config()
+            };
+            let config = assigned(&config.config_js(&origin, None), "config");
+            assert_eq!(config["enableOpusRed"], redundant_audio);
+        }
+    }
+
+    #[test]
     fn in_audio_halls_clients_have_nothing_to_do_with_video() {
         let origin = origin(true, "meet.example");
         let usual = assigned(&config().config_js(&origin, None), "config");
@@ -309,6 +327,7 @@ mod tests {
             version: "\u{2028}&".into(),
             login_url: None,
             media: MediaMode::All,
+            redundant_audio: true,
         };
         let block = hostile.index_block(&origin(false, "a"));
         assert_eq!(block.matches("</script>").count(), 1);

@@ -53,6 +53,7 @@ fn start_with(change: impl FnOnce(&mut Settings), public: Router) -> Result<Benc
             version: "1.2.3".into(),
             login_url: None,
             media: althing_model::MediaMode::All,
+            redundant_audio: true,
         },
         metrics,
         registry: Arc::new(registry),

@@ -63,6 +63,19 @@ pub const AUDIO: &[PayloadType] = &[
     },
 ];
 
+/// Redundant audio (RFC 2198): Opus frames with those before them. It stands before [`AUDIO`] where
+/// it is offered, so that a browser sends it, and only those are offered it who ask for it.
+pub const RED: PayloadType = PayloadType {
+    number: 112,
+    codec: Codec::Opus,
+    name: "red",
+    clock_rate: 48_000,
+    channels: 2,
+    rtx: None,
+    // Without a name: the payload types of the newest frame and of those before it.
+    parameters: &[("", "111/111")],
+};
+
 /// Video payload types in offer order, which is the browser's default preference.
 pub const VIDEO: &[PayloadType] = &[
     PayloadType {
@@ -111,7 +124,8 @@ pub const VIDEO: &[PayloadType] = &[
 /// retransmission number.
 #[must_use]
 pub fn payload_type(number: u8) -> Option<(&'static PayloadType, bool)> {
-    AUDIO.iter().chain(VIDEO).find_map(|p| match p {
+    let all = std::iter::once(&RED).chain(AUDIO).chain(VIDEO);
+    all.into_iter().find_map(|p| match p {
         p if p.number == number => Some((p, false)),
         p if p.rtx == Some(number) => Some((p, true)),
         _ => None,
@@ -186,7 +200,7 @@ mod tests {
     #[test]
     fn payload_numbers_are_unique() {
         let mut seen = std::collections::HashSet::new();
-        for payload in AUDIO.iter().chain(VIDEO) {
+        for payload in std::iter::once(&RED).chain(AUDIO).chain(VIDEO) {
             assert!(seen.insert(payload.number), "{payload:?}");
             if let Some(rtx) = payload.rtx {
                 assert!(seen.insert(rtx), "{payload:?}");

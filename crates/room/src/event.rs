@@ -230,6 +230,9 @@ pub struct PresenceFacts {
     /// The display name, cut to 200 characters.
     #[serde(default)]
     pub name: Option<String>,
+    /// Whether it encrypts its media end to end (protocol 4 §20).
+    #[serde(default)]
+    pub e2ee: bool,
 }
 
 /// Entity capabilities (XEP-0115 §4).

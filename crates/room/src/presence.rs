@@ -133,6 +133,10 @@ pub(crate) fn status_text(stanza: &Element) -> Option<String> {
         .filter(|text| !text.is_empty())
 }
 
+/// The property by which a client says that what it sends is encrypted end to end (protocol 1 §14.3);
+/// like all of them it has no namespace to speak of.
+const E2EE_PROPERTY: &str = "jitsi_participant_e2ee.enabled";
+
 /// How many characters of a name others are told.
 const MAX_NAME: usize = 200;
 
@@ -195,9 +199,13 @@ pub(crate) fn facts(payload: &[Element]) -> PresenceFacts {
         .find(|e| e.is("nick", ns::NICK))
         .map(|e| e.text().trim().chars().take(MAX_NAME).collect::<String>())
         .filter(|name| !name.is_empty());
+    let e2ee = payload
+        .iter()
+        .any(|e| e.name() == E2EE_PROPERTY && e.text().trim() == "true");
     PresenceFacts {
         caps,
         features,
         name,
+        e2ee,
     }
 }

@@ -130,6 +130,8 @@ pub struct Settings {
     pub hosts_only: bool,
     /// What of media rooms are for, unless their rule or plan says otherwise.
     pub media: MediaMode,
+    /// Whether clients that can are offered redundant audio (RFC 2198).
+    pub redundant_audio: bool,
     /// What rooms begin with, by their names; the first that fits holds.
     pub presets: Vec<RoomRule>,
     /// Rooms planned beforehand, which go before the rules of their names.
@@ -193,6 +195,7 @@ impl Settings {
             max_ssrcs: 20,
             max_ssrc_groups: 20,
             media: MediaMode::All,
+            redundant_audio: true,
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct ClientFeatures {
     /// Reads from the room's metadata that newcomers start muted.
     #[serde(default)]
     pub start_muted_metadata: bool,
+    /// Sends and takes redundant audio (RFC 2198).
+    #[serde(default)]
+    pub opus_red: bool,
 }
 
 impl ClientFeatures {
@@ -47,6 +50,7 @@ impl ClientFeatures {
         ssrc_rewriting: false,
         visitors: false,
         start_muted_metadata: false,
+        opus_red: false,
     };
 
     /// From feature strings; unknown ones are passed over.
@@ -63,6 +67,7 @@ impl ClientFeatures {
                 ns::FEATURE_JSON_SOURCES => out.json_sources = true,
                 ns::FEATURE_SSRC_REWRITING => out.ssrc_rewriting = true,
                 ns::FEATURE_VISITORS => out.visitors = true,
+                ns::FEATURE_OPUS_RED => out.opus_red = true,
                 ns::FEATURE_START_MUTED_METADATA => out.start_muted_metadata = true,
                 _ => {}
             }

@@ -214,6 +214,7 @@ impl Meeting {
             receives_audio: true,
             receives_video: true,
             transport_cc: true,
+            e2ee: false,
             slots: SlotMode::Rewriting,
             feedback: FeedbackSources {
                 audio: Ssrc(1),

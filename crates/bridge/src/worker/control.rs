@@ -189,6 +189,7 @@ impl State {
         );
         let core = &mut self.conferences[conference].core;
         core.set_transport_cc(now, key, request.transport_cc);
+        core.set_e2ee(now, key, request.e2ee);
         let generation = self.next_generation();
         let entry = self.endpoints.vacant_entry();
         let slot = entry.key();
@@ -305,6 +306,13 @@ impl State {
             let core = &mut state.conferences[conference].core;
             if let Some(may_send) = update.may_send {
                 core.set_may_send(now, key, may_send);
+            }
+            // Before its sources: not one packet of theirs is read otherwise.
+            if let Some(e2ee) = update.e2ee {
+                core.set_e2ee(now, key, e2ee);
+            }
+            if let Some(takes) = update.redundant_audio {
+                core.set_redundant_audio(now, key, takes);
             }
             if let Some(last_n) = update.initial_last_n {
                 core.set_last_n(now, key, last_n);

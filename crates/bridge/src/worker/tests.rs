@@ -129,6 +129,7 @@ impl Bench {
             receives_audio: true,
             receives_video: true,
             transport_cc: false,
+            e2ee: false,
             slots: SlotMode::Plain,
             feedback: FeedbackSources {
                 audio: Ssrc(1),

@@ -240,6 +240,7 @@ pub fn allocate(conference: &str, endpoint: &str) -> Allocate {
         receives_audio: true,
         receives_video: true,
         transport_cc: false,
+        e2ee: false,
         slots: SlotMode::Plain,
         feedback: FeedbackSources {
             audio: Ssrc(1),
@@ -250,14 +251,10 @@ pub fn allocate(conference: &str, endpoint: &str) -> Allocate {
 }
 
 pub fn update(conference: &str, endpoint: &str) -> Update {
-    Update {
-        conference: ConferenceId::new(conference).unwrap(),
-        endpoint: EndpointId::new(endpoint).unwrap(),
-        transport: None,
-        sources: None,
-        initial_last_n: None,
-        may_send: None,
-    }
+    Update::new(
+        ConferenceId::new(conference).unwrap(),
+        EndpointId::new(endpoint).unwrap(),
+    )
 }
 
 pub fn source(endpoint: &str, kind: MediaKind, ssrc: u32, rtx: Option<u32>) -> SourceDescription {

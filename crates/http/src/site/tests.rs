@@ -35,6 +35,7 @@ fn site(assets: &'static [Asset]) -> Arc<Site> {
             version: "1.2.3".into(),
             login_url: None,
             media: althing_model::MediaMode::All,
+            redundant_audio: true,
         },
         assets,
         registry: Arc::new(althing_telemetry::registry("1.2.3")),

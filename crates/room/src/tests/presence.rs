@@ -254,6 +254,47 @@ fn presence_facts_reach_the_focus() {
 }
 
 #[test]
+fn the_focus_learns_who_encrypts_end_to_end() {
+    let mut house = House::new(settings());
+    house.join(1);
+    for (property, told) in [
+        (
+            "<jitsi_participant_e2ee.enabled>true</jitsi_participant_e2ee.enabled>",
+            Some(true),
+        ),
+        // The same again, with a namespace, is nothing new.
+        (
+            "<jitsi_participant_e2ee.enabled xmlns='x'> true </jitsi_participant_e2ee.enabled>",
+            None,
+        ),
+        (
+            "<jitsi_participant_e2ee.enabled>false</jitsi_participant_e2ee.enabled>",
+            Some(false),
+        ),
+        (
+            "<jitsi_participant_e2ee.enabled>1</jitsi_participant_e2ee.enabled>",
+            None,
+        ),
+        ("<e2ee.enabled>true</e2ee.enabled>", None),
+    ] {
+        house.events.clear();
+        let caps = r#"<c xmlns="http://jabber.org/protocol/caps" hash="sha-1" node="n" ver="v1"/>"#;
+        house.stanza(
+            1,
+            &format!(
+                r#"<presence to="{ROOM}/{}">{caps}{property}</presence>"#,
+                nick(1)
+            ),
+        );
+        let heard = house.events.iter().find_map(|event| match event {
+            RoomEvent::PresenceChanged { presence, .. } => Some(presence.e2ee),
+            _ => None,
+        });
+        assert_eq!(heard, told, "{property}");
+    }
+}
+
+#[test]
 fn tokens_say_who_somebody_is_and_clients_do_not() {
     let mut house = House::new(settings());
     house.join(1);

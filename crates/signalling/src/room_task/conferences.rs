@@ -43,6 +43,7 @@ impl RoomTask {
                 },
                 rewriting: true,
                 json_sources: true,
+                redundant_audio: settings.redundant_audio,
                 media: self.meeting.media(),
             },
             clock::now(),

@@ -89,7 +89,7 @@ impl PayloadTypeOffer {
         for (name, value) in &self.parameters {
             out.push(
                 Element::new("parameter", ns::JINGLE_RTP)
-                    .with_attr("name", name.as_str())
+                    .with_attr_opt("name", Some(name.as_str()).filter(|n| !n.is_empty()))
                     .with_attr("value", value.as_str()),
             );
         }

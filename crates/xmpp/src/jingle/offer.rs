@@ -104,6 +104,10 @@ impl Offer<'_> {
         match media {
             MediaKind::Audio => {
                 description.set_attr("maxptime", "60");
+                // Its nameless parameter is more than gst-meet can read, which takes XML only.
+                if self.features.opus_red && mode != SourceMode::Xml {
+                    description.push(plain(&profile::RED).to_element());
+                }
                 for payload in profile::AUDIO {
                     description.push(self.audio_payload(payload).to_element());
                 }

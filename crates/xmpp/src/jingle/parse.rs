@@ -8,6 +8,7 @@ use crate::element::Element;
 use crate::ns;
 use crate::stanza::Condition;
 use althing_model::MediaKind;
+use althing_model::profile::RED;
 
 /// A Jingle request, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Accept {
     pub transport: Option<Transport>,
     /// Where the receiver's last-n starts.
     pub initial_last_n: Option<i32>,
+    /// Redundant audio is among what is accepted.
+    pub redundant_audio: bool,
 }
 
 /// A session-initiate, as a client reads it.
@@ -200,6 +203,11 @@ impl Accept {
                 .find_map(|c| c.child("initial-last-n", ns::COLIBRI2))
                 .and_then(|c| c.attr("value"))
                 .and_then(|v| v.parse().ok()),
+            redundant_audio: xml::contents(jingle)
+                .filter(|c| xml::media_of(c) == Ok(MediaKind::Audio))
+                .filter_map(|c| c.child("description", ns::JINGLE_RTP))
+                .flat_map(|d| MediaDescription::read(d, MediaKind::Audio).payload_types)
+                .any(|p| p.id == RED.number && p.name.eq_ignore_ascii_case(RED.name)),
         })
     }
 }

@@ -279,6 +279,71 @@ fn what_a_client_cannot_do_is_not_offered() {
     assert!(!offer(WEB, &[]).to_xml().contains("goog-remb"));
 }
 
+/// Protocol 2 §4.2.
+#[test]
+fn redundant_audio_is_offered_before_opus_to_those_who_ask_and_read_json() {
+    let red = ClientFeatures {
+        opus_red: true,
+        ..WEB
+    };
+    let payloads = |features| -> Vec<String> {
+        let written = offer(features, &others());
+        let types = descriptions(&written)[0]
+            .children()
+            .filter(|c| c.name() == "payload-type");
+        types.map(Element::to_xml).collect()
+    };
+    let with = payloads(red);
+    assert_eq!(
+        with[0],
+        r#"<payload-type xmlns="urn:xmpp:jingle:apps:rtp:1" id="112" name="red" clockrate="48000" channels="2"><parameter value="111/111"/></payload-type>"#
+    );
+    assert_eq!(with[1..], payloads(WEB));
+    let xml_only = ClientFeatures {
+        json_sources: false,
+        ssrc_rewriting: false,
+        ..red
+    };
+    assert_eq!(payloads(xml_only), payloads(WEB));
+    // What is offered can be read again, and answered.
+    let read =
+        Jingle::parse(&parse(&offer(red, &[]).to_xml(), &Limits::default()).unwrap()).unwrap();
+    let Body::SessionInitiate(read) = read.body else {
+        panic!("{read:?}");
+    };
+    let audio = read.audio.unwrap();
+    assert_eq!(audio.payload_types[0].id, 112);
+    assert_eq!(
+        audio.payload_types[0].parameters,
+        [(String::new(), "111/111".to_owned())]
+    );
+}
+
+#[test]
+fn an_accept_tells_whether_it_takes_redundant_audio() {
+    let accept = |payloads: &str, media: &str| {
+        let text = format!(
+            r#"<jingle xmlns="urn:xmpp:jingle:1" action="session-accept" sid="s"><content name="{media}"><description xmlns="urn:xmpp:jingle:apps:rtp:1" media="{media}">{payloads}</description></content></jingle>"#
+        );
+        match Jingle::parse(&read(&text)).unwrap().body {
+            Body::SessionAccept(accept) => accept.redundant_audio,
+            other => panic!("{other:?}"),
+        }
+    };
+    // As browsers' answers come through the main client: a nameless parameter has an empty name.
+    let red = r#"<payload-type id="112" name="red" clockrate="48000" channels="2"><parameter name="" value="111/111"/></payload-type>"#;
+    let opus = r#"<payload-type id="111" name="opus" clockrate="48000" channels="2"/>"#;
+    for (payloads, media, takes) in [
+        (format!("{red}{opus}"), "audio", true),
+        (opus.to_owned(), "audio", false),
+        (red.replace("112", "63"), "audio", false),
+        (red.replace("\"red\"", "\"ulpfec\""), "audio", false),
+        (red.to_owned(), "video", false),
+    ] {
+        assert_eq!(accept(&payloads, media), takes, "{payloads}");
+    }
+}
+
 #[test]
 fn a_client_reads_the_offer_in_every_mode() {
     for features in [

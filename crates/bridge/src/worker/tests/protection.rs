@@ -54,12 +54,11 @@ impl Bench {
 
     fn update(&mut self, endpoint: &str, sources: Vec<SourceDescription>) -> BridgeReply {
         self.request(BridgeRequest::Update(althing_control::Update {
-            conference: ConferenceId::new("c1").unwrap(),
-            endpoint: EndpointId::new(endpoint).unwrap(),
-            transport: None,
             sources: Some(sources),
-            initial_last_n: None,
-            may_send: None,
+            ..althing_control::Update::new(
+                ConferenceId::new("c1").unwrap(),
+                EndpointId::new(endpoint).unwrap(),
+            )
         }))
     }
 }
@@ -136,6 +135,7 @@ fn newcomers_are_refused_while_there_is_too_much_to_do_and_others_may_come_back(
             receives_audio: true,
             receives_video: true,
             transport_cc: false,
+            e2ee: false,
             slots: SlotMode::Plain,
             feedback: FeedbackSources {
                 audio: Ssrc(1),
