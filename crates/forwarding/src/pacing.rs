@@ -21,7 +21,7 @@ const PADDING_TYPE: u8 = 100;
 /// Padding that a recent packet is sent for, which is about as long.
 const WORTH_A_PACKET: usize = 500;
 /// How many of the newest packets are sent again in turn.
-const RECENT: u16 = 8;
+const RECENT: u64 = 8;
 const ZEROS: [u8; PADDING] = [0; PADDING];
 
 /// A packet that may not leave yet, as the fan-out sees it.
@@ -170,8 +170,8 @@ impl Conference {
             o.kind == MediaKind::Video && o.subscribed && o.rtx.is_some() && o.view().is_some()
         });
         let Some(outlet) = outlet else { return false };
-        let back = u64::from(endpoint.downlink.padding % RECENT);
-        endpoint.downlink.padding = endpoint.downlink.padding.wrapping_add(1);
+        let back = endpoint.downlink.padded % RECENT;
+        endpoint.downlink.padded += 1;
         let last = endpoint.outlets[outlet].last_sequence();
         let sequence = seq::truncate(last.saturating_sub(back));
         self.send_again(index, outlet, sequence, Why::Padding, now, sink)

@@ -76,8 +76,10 @@ pub(crate) struct Downlink {
     /// What tests say that the path carries.
     #[cfg(test)]
     pub(crate) assumed: Option<u64>,
-    /// Numbers of padding on the bridge's own SSRC.
+    /// Numbers of padding on the bridge's own SSRC. Without gaps: receivers ask for what is missing.
     pub(crate) padding: u16,
+    /// Counts the packets that were sent again as padding.
+    pub(crate) padded: u64,
 }
 
 impl Downlink {
@@ -99,6 +101,7 @@ impl Downlink {
             #[cfg(test)]
             assumed: None,
             padding: 0,
+            padded: 0,
         }
     }
 

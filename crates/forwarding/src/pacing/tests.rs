@@ -390,6 +390,26 @@ fn padding_proves_room_for_what_is_wanted() {
     assert!(video.last().unwrap().at > ms(9800), "it is sent");
 }
 
+/// Otherwise a receiver asks for what never was, ten times each.
+#[test]
+fn padding_alone_is_numbered_without_gaps_whatever_else_pads() {
+    let mut m = known();
+    m.frame(15, true);
+    m.pass(ms(100));
+    let (index, now) = (m.bob.index(), m.now);
+    for _ in 0..5 {
+        assert!(m.conference.pad_with_packet(index, now, &mut m.sink));
+        let endpoint = &mut m.conference.endpoints[index];
+        endpoint.send_padding(Ssrc(BRIDGE), 100, now, &mut m.sink);
+    }
+    m.drain();
+    let padding = m.got_of(BRIDGE);
+    assert!(padding.len() >= 5);
+    for pair in padding.windows(2) {
+        assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
+    }
+}
+
 #[test]
 fn audio_is_taken_from_the_budget_of_video() {
     let mut m = known();
