@@ -89,3 +89,63 @@ export async function mediaPort(page: Page): Promise<number> {
   if (typeof port !== 'number') throw new Error(`no local port among the statistics: ${String(port)}`);
   return port;
 }
+
+/** What a page has received so far, over all live connections. */
+export interface Received {
+  audio: {
+    packets: number;
+    lost: number;
+    /** Samples played, and of those how many were made up because nothing was there, silence aside. */
+    samples: number;
+    concealed: number;
+    /** Packets that came a second time inside later ones, and were used. */
+    redundant: number;
+  };
+  video: {
+    packets: number;
+    lost: number;
+    frames: number;
+    freezes: number;
+    frozenSeconds: number;
+    keyframes: number;
+    /** Asked for: packets again, and keyframes. */
+    nacks: number;
+    plis: number;
+  };
+}
+
+export async function received(page: Page): Promise<Received> {
+  return page.evaluate(async () => {
+    const audio = { packets: 0, lost: 0, samples: 0, concealed: 0, redundant: 0 };
+    const video = { packets: 0, lost: 0, frames: 0, freezes: 0, frozenSeconds: 0, keyframes: 0, nacks: 0, plis: 0 };
+    for (const connection of window.__connections) {
+      if (connection.connectionState === 'closed') continue;
+      for (const report of (await connection.getStats()).values()) {
+        if (report.type !== 'inbound-rtp') continue;
+        const into = report.kind === 'audio' ? audio : video;
+        into.packets += report.packetsReceived ?? 0;
+        into.lost += report.packetsLost ?? 0;
+        if (report.kind === 'audio') {
+          audio.samples += report.totalSamplesReceived ?? 0;
+          audio.concealed += (report.concealedSamples ?? 0) - (report.silentConcealedSamples ?? 0);
+          audio.redundant += (report.fecPacketsReceived ?? 0) - (report.fecPacketsDiscarded ?? 0);
+        } else {
+          video.frames += report.framesDecoded ?? 0;
+          video.freezes += report.freezeCount ?? 0;
+          video.frozenSeconds += report.totalFreezesDuration ?? 0;
+          video.keyframes += report.keyFramesDecoded ?? 0;
+          video.nacks += report.nackCount ?? 0;
+          video.plis += report.pliCount ?? 0;
+        }
+      }
+    }
+    return { audio, video };
+  });
+}
+
+/** What a page received from one moment to a later one. */
+export function since(before: Received, after: Received): Received {
+  const difference = <T extends object>(earlier: T, later: T) =>
+    Object.fromEntries(Object.entries(later).map(([key, value]) => [key, (value as number) - (earlier[key as keyof T] as number)])) as T;
+  return { audio: difference(before.audio, after.audio), video: difference(before.video, after.video) };
+}

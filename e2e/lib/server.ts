@@ -29,9 +29,10 @@ let nextPort = 18_000 + (process.pid % 500) * 10;
 
 /**
  * Starts `althing serve` in an empty data directory and waits until it is healthy. The port for HTTP is
- * one of its own unless a client can use no other.
+ * one of its own unless a client can use no other; it listens where only this machine is, unless somebody
+ * shall come from elsewhere.
  */
-export async function startServer(extra: string[] = [], http = nextPort++): Promise<Server> {
+export async function startServer(extra: string[] = [], http = nextPort++, address = '127.0.0.1'): Promise<Server> {
   const data = await mkdtemp(path.join(tmpdir(), 'althing-e2e-'));
   const admin = nextPort++;
   const media = nextPort++;
@@ -40,7 +41,7 @@ export async function startServer(extra: string[] = [], http = nextPort++): Prom
     [
       'serve',
       '--data', data,
-      '--http-listen', `127.0.0.1:${http}`,
+      '--http-listen', `${address}:${http}`,
       '--http-tls-listen', '127.0.0.1:0',
       '--http-admin-listen', `127.0.0.1:${admin}`,
       '--media-port', `${media}`,
