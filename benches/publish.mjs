@@ -33,7 +33,9 @@ export function publish(name, figures, runs, flags) {
     };
     mkdirSync('benches/results', { recursive: true });
     const file = `benches/results/${name}-${date}.json`;
-    writeFileSync(file, `${JSON.stringify(kept, null, 2)}\n`);
+    // A course of numbers on one line: one number a line is nothing to read.
+    const text = JSON.stringify(kept, null, 2).replace(/\[[-\d.e+,\s]+\]/g, (list) => list.replace(/\s+/g, ' '));
+    writeFileSync(file, `${text}\n`);
     console.error(`kept in ${file}`);
   }
   if (flags.has('--json')) console.log(JSON.stringify(figures));

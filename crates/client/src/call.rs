@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::hub::MediaHandle;
 use crate::media::{Command, Mapping, MediaSettings, Sending, Video};
 use crate::stats::Recorder;
-use crate::{ClientSettings, VideoSettings, Watch, packets};
+use crate::{ClientSettings, Flood, VideoSettings, Watch, packets};
 use althing_colibri::{ClientMessage, SourceVideoType};
 use althing_model::{Encoding, Entropy, MediaKind, SourceDescription, SourceName, VideoType};
 use althing_transport::{
@@ -160,6 +160,10 @@ impl Call {
 
     pub(crate) fn ask_keyframes(&self) {
         self.tell(Command::AskKeyframes);
+    }
+
+    pub(crate) fn flood(&self, flood: Flood) {
+        self.tell(Command::Flood(flood));
     }
 
     fn message(&self, message: ClientMessage) {

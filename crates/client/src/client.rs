@@ -1,7 +1,7 @@
 use crate::occupant::{Occupant, Request};
 use crate::stats::Recorder;
 use crate::stream::Stream;
-use crate::{ClientSettings, ClientStats, Error, Hub, VideoSettings, Watch};
+use crate::{ClientSettings, ClientStats, Error, Flood, Hub, VideoSettings, Watch};
 use althing_model::Entropy;
 use althing_xmpp::Element;
 use std::sync::{Arc, Mutex};
@@ -144,8 +144,8 @@ impl Client {
         self.request(Request::Watch(watch)).await
     }
 
-    /// Begins to send one more picture, as a person who shares a screen. It is called `v1` beside a
-    /// camera, `v0` without.
+    /// Begins to send one more picture, as a person who shares a screen. The first is called `v1`
+    /// beside a camera, `v0` without.
     ///
     /// # Errors
     /// [`Error::Closed`] when the connection is gone.
@@ -166,6 +166,14 @@ impl Client {
         // An error means that it is cut already.
         let _ = self.request(Request::Cut).await;
         self.tasks.wait().await;
+    }
+
+    /// Sends what no honest client does, as soon as media is connected. For tests of servers.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection is gone.
+    pub async fn flood(&self, flood: Flood) -> Result<(), Error> {
+        self.request(Request::Flood(flood)).await
     }
 
     /// The few figures that a display wants often.

@@ -2,11 +2,13 @@
 //! owns no socket: a hub carries its datagrams.
 
 mod camera;
+mod flood;
 mod numbering;
 mod playout;
 mod receive;
 mod send;
 
+pub use flood::{Excess, Flood};
 pub(crate) use send::{Sending, Video};
 
 use crate::packets::{self, Sender, Source};
@@ -16,6 +18,7 @@ use althing_rtp::rtcp::{Compound, Rtcp};
 use althing_transport::{
     Event, Output, Path, Received, RemoteParameters, SRTP_OVERHEAD, Settings, Transport,
 };
+use flood::{Flooding, Packet};
 use receive::Receiver;
 use send::Generator;
 use std::net::SocketAddr;
@@ -74,6 +77,8 @@ pub(crate) enum Command {
     Show(Video),
     /// Ask for keyframes of everything we see.
     AskKeyframes,
+    /// What no honest client does.
+    Flood(Flood),
 }
 
 /// Microseconds since 1970: the clock that all occupants of a machine share, and that the kernel
@@ -106,6 +111,8 @@ pub(crate) struct Media {
     transport: Transport,
     generator: Generator,
     receiver: Receiver,
+    floods: Vec<Flooding>,
+    own: Ssrc,
     recorder: Arc<Mutex<Recorder>>,
     started: Instant,
 }
@@ -129,6 +136,8 @@ impl Media {
             transport,
             generator: Generator::new(settings.sending, now),
             receiver: Receiver::new(own),
+            floods: Vec::new(),
+            own,
             recorder: settings.recorder,
             started: settings.started,
         }
@@ -136,10 +145,11 @@ impl Media {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let floods = self.floods.iter().map(Flooding::next_at).min();
         let media = self
             .transport
             .is_connected()
-            .then(|| [self.generator.next_at(), self.receiver.next_at()])
+            .then(|| [self.generator.next_at(), self.receiver.next_at(), floods])
             .into_iter()
             .flatten()
             .flatten();
@@ -154,6 +164,10 @@ impl Media {
             Command::Forwarded(names) => self.receiver.forwarded(&names),
             Command::Want(number, height) => self.generator.want(number, height, now),
             Command::Show(video) => self.generator.add(video, now),
+            Command::Flood(flood) if self.floods.len() < flood::MOST => {
+                self.floods.push(Flooding::new(flood, now));
+            }
+            Command::Flood(_) => tracing::warn!("so many floods at once are not possible"),
             Command::AskKeyframes => {
                 let mut packet = Vec::new();
                 let mut recorder = lock(&self.recorder);
@@ -218,6 +232,7 @@ impl Media {
                 }
             }
         }
+        self.flood(now, buffer, wire);
         buffer.clear();
         if self.generator.report(now, buffer) && !buffer.is_empty() {
             self.send_rtcp(buffer, wire);
@@ -259,6 +274,27 @@ impl Media {
                 self.send_rtp(&mut buffer, header, wire);
             }
         }
+    }
+
+    fn flood(&mut self, now: Instant, buffer: &mut Vec<u8>, wire: &mut impl Wire) {
+        let mut floods = std::mem::take(&mut self.floods);
+        for flood in &mut floods {
+            for _ in 0..flood.due(now) {
+                match flood.write(self.own, buffer) {
+                    Packet::Rtp(header) => {
+                        self.send_rtp(buffer, header, wire);
+                    }
+                    Packet::Rtcp => self.send_rtcp(buffer, wire),
+                    Packet::Plain => {
+                        if let Some(path) = self.transport.path() {
+                            wire.send(path, buffer);
+                        }
+                    }
+                }
+            }
+        }
+        floods.retain(|flood| !flood.is_over());
+        self.floods = floods;
     }
 
     fn send_rtp(&mut self, packet: &mut Vec<u8>, header: usize, wire: &mut impl Wire) -> bool {

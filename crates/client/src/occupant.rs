@@ -5,7 +5,7 @@ use crate::media::unix_micros;
 use crate::packets::{self, Sender};
 use crate::stats::Recorder;
 use crate::stream::{Incoming, Stream, refused};
-use crate::{ClientSettings, Error, SignallingMode, VideoSettings, Watch};
+use crate::{ClientSettings, Error, Flood, SignallingMode, VideoSettings, Watch};
 use althing_model::{Entropy, SourceName};
 use althing_xmpp::jingle::{Body, Jingle};
 use althing_xmpp::stanza::{self, Condition};
@@ -49,6 +49,7 @@ pub(crate) enum Request {
     Watch(Watch),
     Show(VideoSettings),
     AskKeyframes,
+    Flood(Flood),
     Cut,
 }
 
@@ -65,8 +66,8 @@ pub(crate) struct Occupant {
     others: HashSet<Sender>,
     call: Option<Call>,
     watch: Watch,
-    /// A picture beside the camera: its number and what it is.
-    shown: Option<(u8, VideoSettings)>,
+    /// Pictures beside the camera: their numbers and what they are.
+    shown: Vec<(u8, VideoSettings)>,
     entropy: Box<dyn Entropy + Send>,
 }
 
@@ -108,7 +109,7 @@ impl Occupant {
         };
         let mut occupant = Self {
             watch,
-            shown: None,
+            shown: Vec::new(),
             settings,
             stream,
             room,
@@ -158,28 +159,29 @@ impl Occupant {
     /// About 1.5 kB on the wire with what the room adds, as stock clients send.
     fn presence_stanza(&self) -> Element {
         let muted = |sends: bool| if sends { "false" } else { "true" };
-        let shown = self.shown.as_ref().map(|(number, video)| {
-            let kind = if video.is_screen { "desktop" } else { "camera" };
-            format!(
-                r#","{}-v{number}":{{"muted":false,"videoType":"{kind}"}}"#,
-                self.endpoint
-            )
-        });
+        let shown: String = (self.shown.iter())
+            .map(|(number, video)| {
+                let kind = if video.is_screen { "desktop" } else { "camera" };
+                format!(
+                    r#","{}-v{number}":{{"muted":false,"videoType":"{kind}"}}"#,
+                    self.endpoint
+                )
+            })
+            .collect();
         let camera = format!(
             r#","{}-v0":{{"muted":{},"videoType":"camera"}}"#,
             self.endpoint,
             muted(self.settings.send_video)
         );
         // A screen alone takes the camera's place.
-        let camera = match &self.shown {
+        let camera = match self.shown.first() {
             Some((0, _)) => String::new(),
             _ => camera,
         };
         let source_info = format!(
-            r#"{{"{}-a0":{{"muted":{}}}{camera}{}}}"#,
+            r#"{{"{}-a0":{{"muted":{}}}{camera}{shown}}}"#,
             self.endpoint,
             muted(self.settings.send_audio),
-            shown.unwrap_or_default(),
         );
         let text =
             |name: &'static str, text: String| Element::new(name, ns::CLIENT).with_text(text);
@@ -291,6 +293,12 @@ impl Occupant {
                 }
                 Ok(())
             }
+            Request::Flood(flood) => {
+                if let Some(call) = &self.call {
+                    call.flood(flood);
+                }
+                Ok(())
+            }
             Request::Show(video) => self.show(video).await,
             Request::Cut => Ok(()),
         }
@@ -298,11 +306,15 @@ impl Occupant {
 
     /// One more picture of ours, as a person begins to share a screen.
     async fn show(&mut self, video: VideoSettings) -> Result<(), Error> {
-        let number = u8::from(self.settings.send_video);
+        let before = self.shown.last().map(|(number, _)| *number);
+        let number = match before {
+            Some(last) => last.saturating_add(1),
+            None => u8::from(self.settings.send_video),
+        };
         let Ok(name) = SourceName::new(format!("{}-v{number}", self.endpoint)) else {
             return Ok(());
         };
-        self.shown = Some((number, video.clone()));
+        self.shown.push((number, video.clone()));
         let presence = self.presence_stanza();
         self.stream.send(&presence).await?;
         let Some(call) = &self.call else {

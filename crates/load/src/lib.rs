@@ -24,8 +24,8 @@ mod text;
 pub use progress::{Live, Progress};
 pub use promise::{Limits, Promise};
 pub use report::{
-    DelayReport, GeneratorReport, KindReport, MomentReport, PictureReport, Report, ServerReport,
-    ShareReport, TimesReport,
+    DelayReport, GeneratorReport, KindReport, MomentReport, PictureReport, Report, ServerMoment,
+    ServerReport, ShareReport, TimesReport,
 };
 pub use run::run;
 pub use scenario::{LoadSettings, Scenario, Share};

@@ -25,6 +25,8 @@ pub struct Limits {
     pub frozen: Option<f64>,
     /// Every height that a camera sends is seen by somebody.
     pub every_height: bool,
+    /// The server drops nothing but encodings that nobody looks at.
+    pub no_drops: bool,
     /// The server's memory grows by this part at most from the first quarter of the stay to the
     /// last.
     pub memory_growth: Option<f64>,
@@ -65,9 +67,15 @@ pub(crate) fn hold(settings: &LoadSettings, report: &Report) -> Vec<Promise> {
         held.sound();
         held.pictures();
         held.times();
+        if settings.limits.no_drops {
+            held.drops();
+        }
     }
     held.promises
 }
+
+/// The reason of packets of encodings that nobody looks at: no fault of anybody's.
+const UNWATCHED: &str = "other_encoding";
 
 struct Held<'a> {
     settings: &'a LoadSettings,
@@ -119,6 +127,25 @@ impl Held<'_> {
                 growth <= limit,
             );
         }
+    }
+
+    fn drops(&mut self) {
+        let Some(server) = &self.report.server else {
+            return;
+        };
+        let counted = server.packets_dropped.iter().chain(&server.send_errors);
+        let faults: Vec<String> = counted
+            .filter(|(reason, _)| *reason != UNWATCHED)
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        self.promise(
+            "the server drops nothing",
+            match faults.as_slice() {
+                [] => "nothing".to_owned(),
+                faults => faults.join(", "),
+            },
+            faults.is_empty(),
+        );
     }
 
     fn sound(&mut self) {
@@ -376,6 +403,7 @@ mod tests {
             share_within: Some(Duration::from_secs(2)),
             back_within: Some(Duration::from_secs(10)),
             memory_growth: Some(0.1),
+            no_drops: true,
             ..Limits::default()
         };
         let delay = |p99_seconds| DelayReport {
@@ -399,10 +427,12 @@ mod tests {
             });
             r.server = Some(ServerReport {
                 memory_growth: Some(0.2),
+                packets_dropped: [("other_encoding".to_owned(), 7), ("forged".to_owned(), 1)]
+                    .into(),
                 ..ServerReport::default()
             });
         });
-        assert_eq!(found.len(), 6, "{found:?}");
+        assert_eq!(found.len(), 7, "{found:?}");
     }
 
     #[test]

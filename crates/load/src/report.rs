@@ -173,6 +173,21 @@ pub struct ServerReport {
     pub packets_dropped: BTreeMap<String, u64>,
     /// From the first join to the end, by error.
     pub send_errors: BTreeMap<String, u64>,
+    /// The stay in steps of a second, or longer ones of a long run; 600 at most.
+    pub timeline: Vec<ServerMoment>,
+}
+
+/// The server in some seconds of a stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct ServerMoment {
+    /// Since everybody was in.
+    pub seconds: u64,
+    /// Resident memory, the most.
+    pub memory_bytes: u64,
+    /// Processors it kept busy, the most.
+    pub cores: f64,
+    /// Of its busiest media thread, the most.
+    pub stress: f64,
 }
 
 /// What this program took itself.
@@ -284,8 +299,7 @@ const MOST_MOMENTS: usize = 600;
 /// Joins seconds together until there are few enough.
 pub(crate) fn moments(seconds: &[Second]) -> Vec<MomentReport> {
     let start = seconds.first().map_or(0, |s| s.at);
-    let each = seconds.len().div_ceil(MOST_MOMENTS).max(1);
-    let joined = |part: &[Second]| {
+    bundles(seconds, |part| {
         let worst = |of: fn(&Second) -> Duration| {
             let longest = part.iter().map(of).max();
             longest.unwrap_or_default().as_secs_f64()
@@ -297,8 +311,13 @@ pub(crate) fn moments(seconds: &[Second]) -> Vec<MomentReport> {
             video_packets: part.iter().map(|s| s.video.packets).sum(),
             video_p99_seconds: worst(|s| s.video.p99),
         }
-    };
-    seconds.chunks(each).map(joined).collect()
+    })
+}
+
+/// As many bundles as a report has moments at most, each made one.
+pub(crate) fn bundles<T, M>(all: &[T], joined: impl FnMut(&[T]) -> M) -> Vec<M> {
+    let each = all.len().div_ceil(MOST_MOMENTS).max(1);
+    all.chunks(each).map(joined).collect()
 }
 
 pub(crate) fn ratio(part: f64, all: f64) -> f64 {

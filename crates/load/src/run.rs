@@ -102,6 +102,7 @@ struct Run<'a> {
     failed: usize,
     first_failure: Option<String>,
     join_all: Duration,
+    stay_began: Instant,
     /// Delays of sound and picture until everybody was in.
     joining_delays: (Delays, Delays),
     moves: JoinSet<Moved>,
@@ -140,6 +141,7 @@ impl<'a> Run<'a> {
             failed: 0,
             first_failure: None,
             join_all: Duration::ZERO,
+            stay_began: now,
             joining_delays: (Delays::default(), Delays::default()),
             moves: JoinSet::new(),
             back: Vec::new(),
@@ -279,6 +281,7 @@ impl<'a> Run<'a> {
     async fn stay(&mut self, stop: &CancellationToken, progress: &mut impl FnMut(Progress)) {
         let began = Instant::now();
         let until = began + self.settings.stay;
+        self.stay_began = began;
         self.plan(began);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -409,13 +412,16 @@ impl<'a> Run<'a> {
         self.asking = false;
         let now = Instant::now();
         let Some(metrics) = metrics else { return };
-        self.samples.note(&metrics);
-        let Some(cpu) = metrics.cpu() else { return };
-        if let Some((at, before)) = self.cpu {
-            let since = now.duration_since(at).as_secs_f64();
-            self.cores = (since > 0.0).then(|| (cpu - before) / since);
+        if let Some(cpu) = metrics.cpu() {
+            if let Some((at, before)) = self.cpu {
+                let since = now.duration_since(at).as_secs_f64();
+                self.cores = (since > 0.0).then(|| (cpu - before) / since);
+            }
+            self.cpu = Some((now, cpu));
         }
-        self.cpu = Some((now, cpu));
+        let after = now.saturating_duration_since(self.stay_began);
+        self.samples
+            .note(after, &metrics, self.cores.unwrap_or(0.0));
     }
 
     /// What somebody in this seat should have heard and seen by now.

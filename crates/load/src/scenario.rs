@@ -301,6 +301,7 @@ impl LoadSettings {
                     back_within: Some(secs(10)),
                     audio_p99: Some(Duration::from_millis(200)),
                     memory_growth: Some(0.1),
+                    no_drops: true,
                     ..base.limits
                 },
                 ..base

@@ -1,6 +1,7 @@
 //! What the server says about itself on its `/metrics` page.
 
-use crate::ServerReport;
+use crate::report::bundles;
+use crate::{ServerMoment, ServerReport};
 use althing_client::Url;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,8 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const CPU: &str = "althing_process_cpu_seconds_total";
+/// Buffers and histories have their size so long after what fills them began.
+const SETTLING: Duration = Duration::from_secs(5);
 const MEMORY: &str = "althing_process_resident_memory_bytes";
 
 /// Every sample of a page, with its labels in the name.
@@ -131,22 +134,36 @@ pub(crate) struct Samples {
     pub(crate) steady: Metrics,
     /// Before the first left.
     pub(crate) after: Metrics,
-    /// Memory, each second of the stay.
-    memory: Vec<f64>,
+    /// About each second of the stay.
+    moments: Vec<ServerMoment>,
+    /// Seconds into the stay at which the last planned change of what is sent was over.
+    settled: u64,
     stress: f64,
     shedding: f64,
 }
 
 impl Samples {
-    /// Takes in what the server said in a second of the stay.
-    pub(crate) fn note(&mut self, metrics: &Metrics) {
-        self.memory.extend(metrics.memory());
-        self.stress = self
-            .stress
-            .max(metrics.worst("althing_bridge_worker_stress"));
+    /// Takes in what the server said `after` the stay began; since it said so last, it took
+    /// `cores`.
+    pub(crate) fn note(&mut self, after: Duration, metrics: &Metrics, cores: f64) {
+        let stress = metrics.worst("althing_bridge_worker_stress");
+        if let Some(memory) = metrics.memory() {
+            self.moments.push(ServerMoment {
+                seconds: after.as_secs(),
+                memory_bytes: memory as u64,
+                cores,
+                stress,
+            });
+        }
+        self.stress = self.stress.max(stress);
         self.shedding = self
             .shedding
             .max(metrics.worst("althing_bridge_worker_shedding"));
+    }
+
+    /// What is sent from now on is more than before; memory that this takes is no growth.
+    pub(crate) fn changed(&mut self, after: Duration) {
+        self.settled = (after + SETTLING).as_secs();
     }
 
     /// `delivered` are the packets that occupants received in the stay of `seconds`.
@@ -188,26 +205,42 @@ impl Samples {
             keyframe_requests_sent: over("althing_bridge_keyframe_requests_sent_total") as u64,
             memory_bytes: memory(&self.after) as u64,
             memory_bytes_per_occupant: part(grown, joined as f64) as u64,
-            memory_growth: growth(&self.memory),
+            memory_growth: growth(&self.moments, self.settled),
             worst_stress: self.stress,
             worst_shedding: self.shedding as u64,
             packets_dropped: dropped("althing_bridge_packets_dropped_total"),
             send_errors: dropped("althing_bridge_send_errors_total"),
+            timeline: bundles(&self.moments, worst),
         }
     }
 }
 
-/// By how much the mean of the last quarter is above that of the first; nothing of a short series.
-fn growth(series: &[f64]) -> Option<f64> {
+/// Several moments as one: the greatest of each.
+fn worst(part: &[ServerMoment]) -> ServerMoment {
+    let most = |of: fn(&ServerMoment) -> f64| part.iter().map(of).fold(0.0, f64::max);
+    ServerMoment {
+        seconds: part.first().map_or(0, |m| m.seconds),
+        memory_bytes: part.iter().map(|m| m.memory_bytes).max().unwrap_or(0),
+        cores: most(|m| m.cores),
+        stress: most(|m| m.stress),
+    }
+}
+
+/// By how much the mean memory of the last quarter is above that of the first, both of the time
+/// from `settled` on; nothing of a short series.
+fn growth(moments: &[ServerMoment], settled: u64) -> Option<f64> {
     const SHORTEST: usize = 20;
-    if series.len() < SHORTEST {
+    let moments = &moments[moments.partition_point(|m| m.seconds < settled)..];
+    if moments.len() < SHORTEST {
         return None;
     }
-    let quarter = series.len() / 4;
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let quarter = moments.len() / 4;
+    let mean = |part: &[ServerMoment]| {
+        part.iter().map(|m| m.memory_bytes as f64).sum::<f64>() / part.len() as f64
+    };
     let (first, last) = (
-        mean(&series[..quarter]),
-        mean(&series[series.len() - quarter..]),
+        mean(&moments[..quarter]),
+        mean(&moments[moments.len() - quarter..]),
     );
     (first > 0.0).then(|| last / first - 1.0)
 }
@@ -253,13 +286,19 @@ mod tests {
     #[test]
     fn the_worst_of_all_threads_and_seconds_is_kept() {
         let mut samples = Samples::default();
-        for (one, two) in [(0.1, 0.7), (0.3, 0.2)] {
-            samples.note(&Metrics::parse(&format!(
-                "althing_bridge_worker_stress{{worker=\"0\"}} {one}\n\
+        for (at, one, two) in [(1, 0.1, 0.7), (2, 0.3, 0.2)] {
+            let page = format!(
+                "althing_process_resident_memory_bytes 5000\n\
+                 althing_bridge_worker_stress{{worker=\"0\"}} {one}\n\
                  althing_bridge_worker_stress{{worker=\"1\"}} {two}\n"
-            )));
+            );
+            samples.note(Duration::from_secs(at), &Metrics::parse(&page), 0.5);
         }
-        assert_eq!(samples.report(0, 1.0, 1).worst_stress, 0.7);
+        let report = samples.report(0, 1.0, 1);
+        assert_eq!(report.worst_stress, 0.7);
+        let last = report.timeline.last().unwrap();
+        assert_eq!((last.seconds, last.memory_bytes), (2, 5_000));
+        assert_eq!((last.cores, last.stress), (0.5, 0.3));
     }
 
     #[test]
@@ -279,10 +318,23 @@ mod tests {
 
     #[test]
     fn growth_compares_the_ends_of_a_stay() {
-        let flat = vec![100.0; 40];
-        assert_eq!(growth(&flat), Some(0.0));
-        let rising: Vec<f64> = (0..40).map(|n| 100.0 + f64::from(n)).collect();
-        assert!(growth(&rising).unwrap() > 0.2);
-        assert_eq!(growth(&flat[..10]), None);
+        let moment = |memory_bytes| ServerMoment {
+            memory_bytes,
+            ..ServerMoment::default()
+        };
+        let flat = vec![moment(100); 40];
+        assert_eq!(growth(&flat, 0), Some(0.0));
+        let rising: Vec<_> = (0..40).map(|n| moment(100 + n)).collect();
+        assert!(growth(&rising, 0).unwrap() > 0.2);
+        assert_eq!(growth(&flat[..10], 0), None);
+        // A share begins in the tenth second.
+        let step: Vec<_> = (0..40)
+            .map(|seconds| ServerMoment {
+                seconds,
+                ..moment(if seconds < 10 { 50 } else { 100 })
+            })
+            .collect();
+        assert!(growth(&step, 0).unwrap() > 0.9);
+        assert_eq!(growth(&step, 10), Some(0.0));
     }
 }

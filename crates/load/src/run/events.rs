@@ -239,6 +239,7 @@ impl Run<'_> {
             }
         }
         self.sharing = Some(sharing);
+        self.samples.changed(self.stay_began.elapsed());
         for room in 0..self.settings.rooms {
             self.stage(room).await;
         }
