@@ -4,6 +4,7 @@ mod lost;
 mod receive;
 mod send;
 mod socket;
+mod together;
 
 pub(crate) use lost::{Inodes, lost};
 pub(crate) use receive::{Arrivals, ReceiveBuffers};

@@ -2,9 +2,11 @@
 //! leave when the batch that caused them has been handled.
 
 use crate::net::Socket;
+use crate::net::together::{self, Datagram, TOGETHER};
 use althing_transport::{Path, SRTP_OVERHEAD};
 use nix::errno::Errno;
 use quinn_udp::Transmit;
+use smallvec::SmallVec;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +28,27 @@ pub(crate) trait Wire: Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn send(&self, local: SocketAddr, transmit: &Transmit<'_>) -> io::Result<()>;
+    /// How many datagrams to different receivers may leave in one call.
+    fn max_together(&self, _local: SocketAddr) -> usize {
+        1
+    }
+    /// Sends datagrams from `local`, in order, as far as the system takes them: at least the first.
+    ///
+    /// # Errors
+    /// What the system says of the first; the others were not tried then.
+    fn send_together(&self, local: SocketAddr, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+        let Some((destination, contents)) = datagrams.first() else {
+            return Ok(0);
+        };
+        let transmit = Transmit {
+            destination: *destination,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip: Some(local.ip()),
+        };
+        self.send(local, &transmit).map(|()| 1)
+    }
 }
 
 impl Wire for Vec<Socket> {
@@ -38,6 +61,18 @@ impl Wire for Vec<Socket> {
     fn send(&self, local: SocketAddr, transmit: &Transmit<'_>) -> io::Result<()> {
         match self.iter().find(|socket| socket.serves(local)) {
             Some(socket) => socket.send(transmit),
+            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
+    fn max_together(&self, local: SocketAddr) -> usize {
+        let socket = self.iter().find(|socket| socket.serves(local));
+        socket.map_or(1, Socket::max_together)
+    }
+
+    fn send_together(&self, local: SocketAddr, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+        match self.iter().find(|socket| socket.serves(local)) {
+            Some(socket) => together::send(&socket.io, datagrams),
             None => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }
@@ -146,8 +181,13 @@ impl SendQueue {
 
     /// Sends everything queued, in the order of the runs.
     pub(crate) fn flush(&mut self) {
-        for run in &self.runs[..self.used] {
-            run.send(&*self.wire, &mut self.counters);
+        let mut runs = &self.runs[..self.used];
+        while let Some(first) = runs.first() {
+            let sent = self.counters.together(&*self.wire, runs);
+            if sent == 0 {
+                first.send(&*self.wire, &mut self.counters);
+            }
+            runs = &runs[sent.max(1)..];
         }
         self.used = 0;
         self.epoch += 1;
@@ -241,6 +281,12 @@ impl Run {
         self.complete += sealed;
     }
 
+    /// The one datagram that this is, and where it goes.
+    fn single(&self) -> Option<(Path, &[u8])> {
+        let path = self.path.filter(|_| self.segments == 1)?;
+        Some((path, &self.data[..self.complete]))
+    }
+
     fn send(&self, wire: &dyn Wire, counters: &mut SendCounters) {
         let Some(path) = self.path else { return };
         let contents = &self.data[..self.complete];
@@ -290,6 +336,33 @@ fn errno(error: &io::Error) -> Errno {
 impl SendCounters {
     pub(crate) const fn errors(&self) -> u64 {
         self.would_block + self.no_buffers + self.too_large + self.unreachable + self.other
+    }
+
+    /// Sends the single datagrams that the runs begin with, which leave from one address, in one
+    /// call; returns how many left. None if there are no two of them, or the first is refused.
+    fn together(&mut self, wire: &dyn Wire, runs: &[Run]) -> usize {
+        let Some((path, _)) = runs.first().and_then(Run::single) else {
+            return 0;
+        };
+        let most = wire.max_together(path.local);
+        if most < 2 {
+            return 0;
+        }
+        let datagrams: SmallVec<[Datagram<'_>; TOGETHER]> = runs
+            .iter()
+            .take(most)
+            .map_while(Run::single)
+            .take_while(|(other, _)| other.local == path.local)
+            .map(|(path, contents)| (path.remote, contents))
+            .collect();
+        if datagrams.len() < 2 {
+            return 0;
+        }
+        let sent = wire.send_together(path.local, &datagrams).unwrap_or(0);
+        let bytes = datagrams[..sent].iter().map(|(_, d)| d.len() as u64);
+        self.packets += sent as u64;
+        self.bytes += bytes.sum::<u64>();
+        sent
     }
 
     fn failed(&mut self, error: &io::Error, packets: u64) {

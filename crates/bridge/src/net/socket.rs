@@ -1,4 +1,5 @@
 use crate::StartError;
+use crate::net::together::TOGETHER;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 use std::io;
@@ -27,6 +28,16 @@ impl Socket {
     pub(crate) fn serves(&self, local: SocketAddr) -> bool {
         self.bound.is_ipv4() == local.is_ipv4()
             && (self.bound.ip().is_unspecified() || self.bound.ip() == local.ip())
+    }
+
+    /// How many datagrams may leave in one call: one, where each has to say what address it leaves
+    /// from.
+    pub(crate) fn max_together(&self) -> usize {
+        if self.bound.ip().is_unspecified() {
+            1
+        } else {
+            TOGETHER
+        }
     }
 
     /// Sends one datagram, or a run of equal ones. A socket on one address leaves from there

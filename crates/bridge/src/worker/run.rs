@@ -206,7 +206,9 @@ impl Thread {
                 }
                 let state = &mut self.state;
                 match self.buffers.receive(socket) {
-                    Ok(_) => {
+                    Ok(full) => {
+                        // The kernel stopped for want of more: what comes later is told anew.
+                        *readable = full;
                         self.buffers.note_arrivals(&mut self.arrivals);
                         handle_handovers(state, &self.inlets, now, handovers);
                         let mut lost = 0;

@@ -35,11 +35,36 @@ pub(crate) struct Pacer<T> {
     /// What retransmissions may take, in bytes.
     credit: i64,
     filled: Option<Instant>,
+    /// What the rate stands for, found once for each estimate.
+    bounds: Bounds,
     waiting: VecDeque<(T, u32)>,
     bytes: u64,
     /// Bytes a second that let everything waiting leave in time.
     drain: u64,
     drained: Option<Instant>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bounds {
+    /// The highest level, and the lowest.
+    most: i64,
+    least: i64,
+    /// Of what retransmissions may take.
+    saved: i64,
+    owed: i64,
+}
+
+impl Bounds {
+    fn at(rate: u64) -> Self {
+        let again = rate * FACTOR_OF / FACTOR;
+        Self {
+            most: in_time(rate, TICK).max(BURST),
+            least: -in_time(rate, DEBT),
+            saved: in_time(again, SAVED).max(BURST),
+            owed: -in_time(again, OWED),
+        }
+    }
 }
 
 impl<T> Default for Pacer<T> {
@@ -49,6 +74,7 @@ impl<T> Default for Pacer<T> {
             level: BURST,
             credit: BURST,
             filled: None,
+            bounds: Bounds::default(),
             waiting: VecDeque::new(),
             bytes: 0,
             drain: 0,
@@ -63,16 +89,24 @@ pub(crate) struct Full;
 
 impl<T> Pacer<T> {
     /// The estimate changed (bit/s); until the first, nothing waits.
-    pub(crate) const fn set_estimate(&mut self, rate: u64) {
-        self.rate = rate / 8 * FACTOR / FACTOR_OF;
+    pub(crate) fn set_estimate(&mut self, rate: u64) {
+        let rate = rate / 8 * FACTOR / FACTOR_OF;
+        if self.rate != rate {
+            self.rate = rate;
+            self.bounds = Bounds::at(rate);
+        }
     }
 
     /// Whether a packet of `size` bytes may leave now; if so it is taken from the budget.
+    #[inline]
     pub(crate) fn admits(&mut self, now: Instant, size: usize) -> bool {
         if self.rate == 0 {
             return true;
         }
-        self.fill(now);
+        let is_full = |at| now.saturating_duration_since(at) < TICK;
+        if self.level <= 0 || !self.filled.is_some_and(is_full) {
+            self.fill(now);
+        }
         if !self.waiting.is_empty() || self.level <= 0 {
             return false;
         }
@@ -84,8 +118,7 @@ impl<T> Pacer<T> {
     /// Something left that does not wait: audio, a retransmission, padding.
     pub(crate) fn spend(&mut self, size: usize) {
         if self.rate != 0 {
-            let least = -in_time(self.rate, DEBT);
-            self.level = (self.level - size as i64).max(least);
+            self.level = (self.level - size as i64).max(self.bounds.least);
             self.credit -= size as i64;
         }
     }
@@ -122,9 +155,8 @@ impl<T> Pacer<T> {
             .drained
             .replace(now)
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let due = u128::from(self.drain) * since.as_micros() / 1_000_000;
-        let spare = u64::try_from(self.level).unwrap_or(0);
-        u64::try_from(due).unwrap_or(u64::MAX).max(spare)
+        let due = in_time(self.drain, since).max(self.level).max(0);
+        due.cast_unsigned()
     }
 
     /// The next of what waits, while the allowance lasts; the packet that uses it up still leaves.
@@ -165,22 +197,23 @@ impl<T> Pacer<T> {
         if since.is_zero() {
             return;
         }
-        let most = in_time(self.rate, TICK).max(BURST);
+        let Bounds {
+            most, saved, owed, ..
+        } = self.bounds;
         let gained = in_time(self.rate, since);
         self.level = self.level.saturating_add(gained).min(most);
         let again = self.rate * FACTOR_OF / FACTOR;
         let gained = in_time(again, since);
-        self.credit = self
-            .credit
-            .max(-in_time(again, OWED))
-            .saturating_add(gained)
-            .min(in_time(again, SAVED).max(BURST));
+        let credit = self.credit.max(owed).saturating_add(gained);
+        self.credit = credit.min(saved);
     }
 }
 
-/// Bytes at a rate (bytes a second).
+/// Bytes at a rate (bytes a second); of more than a minute, those of a minute: nothing here counts
+/// further.
 fn in_time(rate: u64, time: Duration) -> i64 {
-    let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
+    let micros = time.as_secs().min(60) * 1_000_000 + u64::from(time.subsec_micros());
+    let bytes = rate.saturating_mul(micros) / 1_000_000;
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 

@@ -12,6 +12,8 @@ pub(super) const MAX_RETIRED_OF_OURS: usize = 96 * 1024;
 /// With so few left the keys are worn out: time enough to agree on others.
 const SPARE: usize = 8 * 1024;
 
+const RECENT: usize = 8;
+
 type Map<V> = HashMap<u32, V, BuildHasherDefault<SsrcHasher>>;
 
 /// The window of every SSRC. When there are too many, the one unused longest keeps only its
@@ -20,6 +22,9 @@ type Map<V> = HashMap<u32, V, BuildHasherDefault<SsrcHasher>>;
 pub(super) struct Sources {
     slots: Map<u32>,
     live: Vec<Source>,
+    /// Where each of those was found last that share the low bits of an SSRC: most packets are of
+    /// the few sources that send now, and need no search.
+    recent: [u16; RECENT],
     retired: Map<u64>,
     max_retired: usize,
     clock: u64,
@@ -37,6 +42,7 @@ impl Sources {
         Self {
             slots: Map::default(),
             live: Vec::new(),
+            recent: [0; RECENT],
             retired: Map::default(),
             max_retired,
             clock: 0,
@@ -80,10 +86,15 @@ impl Sources {
 
     /// The window of a source, made when there is none; `None` if there may be no more sources.
     pub(super) fn get_or_insert(&mut self, ssrc: u32) -> Option<&mut Window> {
+        let recent = usize::from(self.recent[ssrc as usize % RECENT]);
+        if self.live.get(recent).is_some_and(|s| s.ssrc == ssrc) {
+            return Some(self.touch(recent));
+        }
         let slot = match self.get(ssrc) {
             Some(slot) => slot,
             None => self.insert(ssrc)?,
         };
+        self.recent[ssrc as usize % RECENT] = slot as u16;
         Some(self.touch(slot))
     }
 
@@ -158,6 +169,21 @@ mod tests {
         assert_eq!(sources.live.len(), MAX_LIVE);
         let window = sources.get_or_insert(7).unwrap();
         assert!(!window.is_new(100) && !window.is_new(99) && window.is_new(101));
+    }
+
+    #[test]
+    fn sources_that_share_low_bits_keep_windows_of_their_own() {
+        let mut sources = Sources::new(MAX_RETIRED);
+        let ssrcs: Vec<u32> = (0..2 * MAX_LIVE as u32)
+            .map(|i| i % 7 + i * RECENT as u32)
+            .collect();
+        for round in 0..3 {
+            for ssrc in &ssrcs {
+                let window = sources.get_or_insert(*ssrc).unwrap();
+                assert_eq!(window.end(), round, "{ssrc}");
+                window.mark(round);
+            }
+        }
     }
 
     #[test]
