@@ -23,6 +23,9 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 /// After this long, chosen anew whatever has happened: rates are measured, and drift.
 const AT_LATEST: Duration = Duration::from_secs(5);
+/// How long a source that somebody has just been given is not taken from him again for what it
+/// takes: 0.4 s until a new slot opens, then a keyframe, and the second in which that one counts.
+const BEGINNING: Duration = Duration::from_secs(2);
 /// How long a better layer must have fitted, if only just.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -272,6 +275,7 @@ impl Conference {
                 .outlet_of
                 .contains_key(&endpoint.wanted[*at].source)
         });
+        let narrow = endpoint.downlink.is_narrow();
         let candidates: SmallVec<[Candidate<'_>; AT_HAND]> = order
             .iter()
             .map(|at| {
@@ -284,6 +288,7 @@ impl Conference {
                     is_share: source.video_type.is_desktop(),
                     current: w.target,
                     eager: w.is_new || w.held_since.is_some_and(|at| now >= at + PATIENCE),
+                    begins: !narrow && w.given_since.is_some_and(|at| now < at + BEGINNING),
                 }
             })
             .collect();
@@ -296,6 +301,8 @@ impl Conference {
         for (at, choice) in order.iter().zip(&choices) {
             let w = &mut endpoint.wanted[*at];
             w.target = choice.target;
+            let since = w.given_since.unwrap_or(now);
+            w.given_since = choice.target.map(|_| since);
             w.is_new = false;
             w.held_since = choice.held_back.then(|| w.held_since.unwrap_or(now));
             if let Some(since) = w.held_since {
@@ -307,6 +314,7 @@ impl Conference {
         for w in &mut endpoint.wanted {
             if !endpoint.outlet_of.contains_key(&w.source) {
                 w.target = None;
+                w.given_since = None;
                 w.is_new = true;
             }
         }

@@ -57,6 +57,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) current: Option<LayerId>,
     /// An upgrade may use the last bit: it has waited for long enough, or was just asked for.
     pub(crate) eager: bool,
+    /// Its first picture is on the way: what was measured is that picture and not its rate, and to
+    /// stop it now would be to begin once more with another.
+    pub(crate) begins: bool,
 }
 
 /// What one source gets.
@@ -88,6 +91,12 @@ pub(crate) fn allocate(
     solve(limit, &mut all, rules);
     if budget.is_some() && all.iter().any(|w| w.rises() && !w.candidate.eager) {
         hold_back(limit, &mut all, rules);
+    }
+    for w in &mut all {
+        if w.candidate.begins && w.target.is_none() && w.current.is_some() {
+            w.target = w.indices().next();
+            w.take_free();
+        }
     }
     let spent: i64 = all.iter().map(|w| w.cost(w.target)).sum();
     out.clear();
@@ -314,10 +323,7 @@ impl<'a> Work<'a> {
             self.indices().find(|i| above(i) && self.rate(*i) < max)
         };
         self.target = next.or(self.target);
-        if let Some(target) = self.target {
-            let free = |i: &usize| *i > target && self.rate(*i) <= self.rate(target);
-            self.target = self.indices().rfind(free).or(self.target);
-        }
+        self.take_free();
         if oversend > 0 && self.target < self.oversend {
             let best = self.oversend;
             let found = self.indices().rfind(|i| {
@@ -326,6 +332,14 @@ impl<'a> Work<'a> {
             self.target = found.or(self.target);
         }
         self.cost(self.target) - before
+    }
+
+    /// What is better and takes no more.
+    fn take_free(&mut self) {
+        if let Some(target) = self.target {
+            let free = |i: &usize| *i > target && self.rate(*i) <= self.rate(target);
+            self.target = self.indices().rfind(free).or(self.target);
+        }
     }
 
     /// Nothing has been sent yet: the best that is likely to fit, so that a picture may come at

@@ -23,6 +23,13 @@ pub(crate) struct Route {
     pub(crate) is_rtx: bool,
 }
 
+/// What an SSRC towards a receiver is.
+#[derive(Debug, Clone, Copy)]
+struct OfSsrc {
+    outlet: u32,
+    is_rtx: bool,
+}
+
 /// Whether the bridge channel can carry a message now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {
@@ -82,7 +89,7 @@ pub(crate) struct Endpoint {
     pub(crate) renamed: Vec<(SourceName, usize)>,
     /// Outlet by SSRC, and whether that is its retransmission SSRC. Kept as long as the outlet: an
     /// SSRC does not return in another meaning while anybody may remember it.
-    pub(crate) by_ssrc: SsrcMap<(usize, bool)>,
+    by_ssrc: SsrcMap<OfSsrc>,
     /// Numbers of SSRCs that had outlets once.
     pub(crate) ended: Ended,
     pub(crate) downlink: Downlink,
@@ -155,6 +162,33 @@ impl Endpoint {
             awaits_map: false,
             awaits_slot: false,
         }
+    }
+
+    /// The outlet of an SSRC, and whether it is the one of its retransmissions.
+    pub(crate) fn outlet_by_ssrc(&self, ssrc: Ssrc) -> Option<(usize, bool)> {
+        let of = self.by_ssrc.get(&ssrc.0)?;
+        Some((of.outlet as usize, of.is_rtx))
+    }
+
+    /// The outlet that sends media, not retransmissions, on an SSRC.
+    pub(crate) fn media_outlet(&self, ssrc: Ssrc) -> Option<usize> {
+        let (outlet, is_rtx) = self.outlet_by_ssrc(ssrc)?;
+        (!is_rtx).then_some(outlet)
+    }
+
+    /// An outlet has these SSRCs from now on.
+    pub(crate) fn list_ssrcs(&mut self, outlet: usize, media: Ssrc, rtx: Option<Ssrc>) {
+        let outlet = u32::try_from(outlet).expect("outlets are counted in thousands at most");
+        let of = |is_rtx| OfSsrc { outlet, is_rtx };
+        self.by_ssrc.insert(media.0, of(false));
+        if let Some(rtx) = rtx {
+            self.by_ssrc.insert(rtx.0, of(true));
+        }
+    }
+
+    /// Nothing is sent on it any more.
+    pub(crate) fn unlist_ssrc(&mut self, ssrc: Ssrc) {
+        self.by_ssrc.remove(&ssrc.0);
     }
 
     /// What its path carries of video; bit/s.

@@ -191,7 +191,7 @@ impl Conference {
         sink: &mut impl PacketSink,
     ) {
         let endpoint = &mut self.endpoints[index];
-        let Some(&(outlet, false)) = endpoint.by_ssrc.get(&media.0) else {
+        let Some(outlet) = endpoint.media_outlet(media) else {
             return;
         };
         let outlet = &mut endpoint.outlets[outlet];

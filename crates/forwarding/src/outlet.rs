@@ -124,8 +124,11 @@ pub(crate) struct Outlet {
     rtx_sequence: u16,
     resent: Vec<Resent>,
     /// The last sender reports forwarded: middle bits of their time, and when.
-    reports: [Option<(u32, Instant)>; 2],
+    reports: Option<Box<Reports>>,
 }
+
+/// Kept apart: most outlets wait idle, and never have any.
+type Reports = [Option<(u32, Instant)>; 2];
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Resent {
@@ -178,7 +181,7 @@ impl Outlet {
             octets: 0,
             rtx_sequence: start,
             resent: Vec::new(),
-            reports: [None; 2],
+            reports: None,
         }
     }
 
@@ -398,13 +401,14 @@ impl Outlet {
     }
 
     pub(crate) fn report_sent(&mut self, ntp_middle: u32, now: Instant) {
-        self.reports = [Some((ntp_middle, now)), self.reports[0]];
+        let reports = self.reports.get_or_insert_default();
+        **reports = [Some((ntp_middle, now)), reports[0]];
     }
 
     /// The round trip time from a report block about this SSRC (RFC 3550 §6.4.1).
     pub(crate) fn round_trip(&self, last_sr: u32, delay: u32, now: Instant) -> Option<Duration> {
-        let (_, at) = self
-            .reports
+        let reports = self.reports.as_deref()?;
+        let (_, at) = reports
             .iter()
             .flatten()
             .find(|(middle, _)| *middle == last_sr && last_sr != 0)?;

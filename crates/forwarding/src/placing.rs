@@ -7,7 +7,7 @@ use crate::conference::Conference;
 use crate::endpoint::Endpoint;
 use crate::outlet::Outlet;
 use crate::settings::SlotMode;
-use crate::slots::{Fresh, POOL, Placing};
+use crate::slots::{Fresh, Placing, READY};
 use althing_model::MediaKind;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -112,7 +112,7 @@ impl Conference {
         }
         // While there is room, sources that nobody asked for get slots too, so that they are ready.
         let endpoint = &self.endpoints[index];
-        if endpoint.mode != SlotMode::Rewriting || !endpoint.has_room(MediaKind::Video) {
+        if endpoint.mode != SlotMode::Rewriting || !endpoint.has_idle_room() {
             return;
         }
         let idle: SmallVec<[usize; AT_HAND]> = self
@@ -122,7 +122,7 @@ impl Conference {
             .flat_map(|owner| &self.endpoints[*owner].sources)
             .filter(|s| self.sources[**s].kind == MediaKind::Video)
             .filter(|s| !endpoint.outlet_of.contains_key(s))
-            .take(POOL)
+            .take(READY)
             .copied()
             .collect();
         self.place_idle_video(index, &idle, now);
@@ -137,6 +137,9 @@ impl Conference {
         let key = endpoint.key;
         self.placing(index, now, |endpoint, placing| {
             for &source in sources {
+                if !endpoint.has_idle_room() {
+                    break;
+                }
                 if placing.sources[source].owner != key && !endpoint.place(source, placing, None) {
                     break;
                 }

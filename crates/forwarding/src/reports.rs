@@ -130,7 +130,7 @@ impl Conference {
     fn measure_round_trip(&mut self, index: usize, blocks: ReportBlocks<'_>, now: Instant) {
         let endpoint = &mut self.endpoints[index];
         for block in blocks {
-            let Some(&(outlet, false)) = endpoint.by_ssrc.get(&block.ssrc.0) else {
+            let Some(outlet) = endpoint.media_outlet(block.ssrc) else {
                 continue;
             };
             self.counters.loss_reports_out += 1;
@@ -154,7 +154,7 @@ impl Conference {
         sink: &mut impl PacketSink,
     ) {
         let endpoint = &self.endpoints[index];
-        let Some(&(outlet, false)) = endpoint.by_ssrc.get(&nack.media.0) else {
+        let Some(outlet) = endpoint.media_outlet(nack.media) else {
             return;
         };
         for sequence in nack.sequences().take(MAX_NACKED) {

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Slots per receiver and kind.
 pub(crate) const POOL: usize = 50;
+/// Video slots that are made before anybody looks: who looks at another source takes one of those
+/// over, and it opens at once.
+pub(crate) const READY: usize = 8;
 /// Outlets of a plain receiver. As many SSRCs a transport seals for with a window for each
 /// (protocol 5 §3).
 const PLAIN: usize = 1024;
@@ -193,6 +196,23 @@ impl Endpoint {
             MediaKind::Audio => placing.audio_slots,
             MediaKind::Video => POOL,
         };
+        let victim = || {
+            let evictable = may_evict?;
+            self.outlets
+                .iter()
+                .enumerate()
+                .filter(|(_, o)| o.kind == *kind && o.source.is_some())
+                .filter_map(|(i, o)| Some((evictable(o)?, i)))
+                .filter(|(_, i)| settled(&self.outlets[*i]))
+                .min()
+                .map(|(_, i)| i)
+        };
+        if *kind == MediaKind::Video
+            && count >= READY
+            && let Some(victim) = victim()
+        {
+            return Some(victim);
+        }
         if count < pool {
             let (ssrc, start) = (placing.fresh.ssrc(), placing.fresh.start());
             let rtx = (*kind == MediaKind::Video).then(|| placing.fresh.ssrc());
@@ -205,16 +225,8 @@ impl Endpoint {
                 placing.now,
             )));
         }
-        let evictable = may_evict?;
-        let victim = self
-            .outlets
-            .iter()
-            .enumerate()
-            .filter(|(_, o)| o.kind == *kind && o.source.is_some())
-            .filter_map(|(i, o)| Some((evictable(o)?, i)))
-            .filter(|(_, i)| settled(&self.outlets[*i]))
-            .min()
-            .map(|(_, i)| i);
+        may_evict?;
+        let victim = victim();
         if victim.is_none() {
             let at = placing.now + SETTLED;
             placing.retry_at = Some(placing.retry_at.map_or(at, |t| t.min(at)));
@@ -230,8 +242,8 @@ impl Endpoint {
             ..
         } = &placing.sources[source];
         let encoding = encodings.first()?;
-        match self.by_ssrc.get(&encoding.primary.0) {
-            Some(&(outlet, false)) if self.outlets[outlet].kind == *kind => {
+        match self.outlet_by_ssrc(encoding.primary) {
+            Some((outlet, false)) if self.outlets[outlet].kind == *kind => {
                 return self.outlets[outlet].source.is_none().then_some(outlet);
             }
             Some(_) => return None,
@@ -244,7 +256,7 @@ impl Endpoint {
         };
         let rtx = encoding
             .rtx
-            .filter(|rtx| !self.by_ssrc.contains_key(&rtx.0));
+            .filter(|rtx| self.outlet_by_ssrc(*rtx).is_none());
         let start = placing.fresh.start();
         let last = |ssrc| self.ended.last(ssrc).unwrap_or(start);
         let mut outlet = Outlet::new(
@@ -261,7 +273,7 @@ impl Endpoint {
         Some(match room {
             None => self.add_outlet(outlet),
             Some(index) => {
-                self.list_ssrcs(index, &outlet);
+                self.list_ssrcs(index, outlet.ssrc, outlet.rtx);
                 self.outlets[index] = outlet;
                 index
             }
@@ -279,15 +291,15 @@ impl Endpoint {
         let (media, retransmissions) = outlet.last_numbers();
         let of_rtx = outlet.rtx.map(|rtx| (rtx, retransmissions));
         for (ssrc, last) in std::iter::once((outlet.ssrc, media)).chain(of_rtx) {
-            self.by_ssrc.remove(&ssrc.0);
             self.ended.remember(ssrc, last);
+            self.unlist_ssrc(ssrc);
         }
         Some(index)
     }
 
     fn add_outlet(&mut self, outlet: Outlet) -> usize {
         let index = self.outlets.len();
-        self.list_ssrcs(index, &outlet);
+        self.list_ssrcs(index, outlet.ssrc, outlet.rtx);
         if index == self.outlets.capacity() {
             // Most outlets wait idle, in every endpoint: doubling would be dear.
             self.outlets.reserve_exact(OUTLETS_STEP.max(index / 4));
@@ -296,23 +308,16 @@ impl Endpoint {
         index
     }
 
-    fn list_ssrcs(&mut self, index: usize, outlet: &Outlet) {
-        self.by_ssrc.insert(outlet.ssrc.0, (index, false));
-        if let Some(rtx) = outlet.rtx {
-            self.by_ssrc.insert(rtx.0, (index, true));
-        }
-    }
-
-    /// Whether another source of this kind could get a slot without anybody losing one.
-    pub(crate) fn has_room(&self, kind: MediaKind) -> bool {
+    /// Whether a camera that nobody looks at gets a slot.
+    pub(crate) fn has_idle_room(&self) -> bool {
         let mut count = 0;
-        for outlet in self.outlets.iter().filter(|o| o.kind == kind) {
+        for outlet in self.outlets.iter().filter(|o| o.kind == MediaKind::Video) {
             if outlet.source.is_none() {
                 return true;
             }
             count += 1;
         }
-        count < POOL
+        count < READY
     }
 
     /// Takes the source off its outlet, which stays for others.

@@ -91,6 +91,8 @@ pub(crate) struct Wanted {
     pub(crate) is_new: bool,
     /// Since when a better layer would fit, but only just.
     pub(crate) held_since: Option<Instant>,
+    /// Since when it gets anything of it.
+    pub(crate) given_since: Option<Instant>,
 }
 
 impl Conference {
@@ -148,6 +150,7 @@ impl Conference {
                 target: None,
                 is_new: true,
                 held_since: None,
+                given_since: None,
             });
         };
         for (list, on_stage) in [(&wishes.on_stage, true), (&wishes.selected, false)] {
@@ -201,6 +204,7 @@ impl Conference {
             if let Some(old) = old {
                 w.target = old.target;
                 w.held_since = old.held_since;
+                w.given_since = old.given_since;
                 let greater = |new: i32, old: i32| old >= 0 && (new < 0 || new > old);
                 w.is_new =
                     old.is_new || greater(w.height, old.height) || w.on_stage && !old.on_stage;

@@ -239,6 +239,46 @@ fn small_changes_of_bandwidth_change_nothing() {
 }
 
 #[test]
+fn a_source_that_begins_is_not_stopped_for_what_its_keyframe_takes() {
+    let mut room = Room::new();
+    let (ann, bob) = (room.join("ann"), room.join("bob"));
+    room.signal(bob, "bob", &["v0"], 1000);
+    room.want(ann, &[], &[("bob-v0", 720)]);
+    assert_eq!(
+        room.target(ann, "bob-v0"),
+        Some((2, 2)),
+        "nothing limits it"
+    );
+    room.pass(600);
+    let keyframe = |room: &mut Room| {
+        room.measure("bob-v0", 1);
+        let source = room.conference.names[&SourceName::new("bob-v0").unwrap()];
+        for layer in &mut room.conference.sources[source].layers {
+            layer.bitrate = 4_000_000;
+        }
+        room.conference.layering_changed(source);
+        room.drain();
+    };
+    keyframe(&mut room);
+    room.bandwidth(ann, 2600);
+    room.pass(100);
+    assert_eq!(room.target(ann, "bob-v0"), Some((0, 2)), "it goes on");
+    // The path turns out to be a narrow one.
+    room.bandwidth(ann, 1000);
+    room.pass(100);
+    assert_eq!(room.target(ann, "bob-v0"), None);
+    // And who takes too much for long is stopped on any path.
+    room.bandwidth(ann, 5000);
+    room.pass(100);
+    assert_eq!(room.target(ann, "bob-v0"), Some((0, 2)));
+    room.bandwidth(ann, 2600);
+    room.pass(1800);
+    assert_eq!(room.target(ann, "bob-v0"), Some((0, 2)));
+    room.pass(5000);
+    assert_eq!(room.target(ann, "bob-v0"), None);
+}
+
+#[test]
 fn triggers_within_fifty_milliseconds_are_one() {
     let (mut room, ann, _) = stage();
     let runs = room.runs();

@@ -3,7 +3,7 @@
 use crate::bucket::Bucket;
 use crate::congestion::burst::Burst;
 use crate::congestion::pacer::Pacer;
-use crate::congestion::{Estimator, PacketResult, SentPackets};
+use crate::congestion::{Estimator, FIRST_RATE, PacketResult, SentPackets};
 use crate::frame_ids::PREFIX;
 use crate::view::ViewKey;
 use althing_rtp::rtcp::TransportCc;
@@ -144,6 +144,15 @@ impl Downlink {
         }
         let estimator = self.estimator.as_deref()?;
         Some(estimator.rate().saturating_sub(self.audio.rate))
+    }
+
+    /// Whether the path is known to carry less than every path is thought to at first.
+    pub(crate) fn is_narrow(&self) -> bool {
+        #[cfg(test)]
+        if let Some(rate) = self.assumed {
+            return rate < FIRST_RATE;
+        }
+        self.estimate().is_some_and(|rate| rate < FIRST_RATE)
     }
 
     /// What the receiver's path carries, in bit/s, once anything is known of it.
