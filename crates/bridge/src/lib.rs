@@ -36,6 +36,8 @@ mod worker;
 
 #[doc(hidden)]
 pub mod bench;
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use bridge::{Bridge, StartError};
 pub use drain::Drain;

@@ -18,6 +18,7 @@ mod census;
 mod control;
 mod debug;
 mod endpoint;
+pub(crate) mod fuzzing;
 mod handover;
 mod run;
 mod sink;

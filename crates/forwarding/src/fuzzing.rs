@@ -218,7 +218,9 @@ pub fn operations(data: &[u8]) {
     assert_eq!(conference.endpoint_count(), 0);
 }
 
-fn sources(seat: usize, a: u8, b: u8) -> Vec<SourceDescription> {
+/// Sources of who sits in `seat`: how many, and what they are like.
+#[must_use]
+pub fn sources(seat: usize, a: u8, b: u8) -> Vec<SourceDescription> {
     (0..a % 4)
         .filter_map(|i| {
             let kind = if i == 0 { 'a' } else { 'v' };
@@ -240,7 +242,9 @@ fn sources(seat: usize, a: u8, b: u8) -> Vec<SourceDescription> {
         .collect()
 }
 
-fn media(seat: usize, a: u8, b: u8, sequence: u16) -> Vec<u8> {
+/// A packet of sound or picture of one of those sources.
+#[must_use]
+pub fn media(seat: usize, a: u8, b: u8, sequence: u16) -> Vec<u8> {
     let video = a & 1 == 1;
     let mut bytes = vec![0; 64];
     let header = RtpHeader {
@@ -292,7 +296,8 @@ fn report(
 }
 
 /// Video of any codec and encoding, with `body` in places where its layers are told.
-fn layered(seat: usize, a: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn layered(seat: usize, a: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
     let (encoding, codec) = (u32::from(a & 3) % 3, a >> 2 & 7);
     let header = RtpHeader {
         marker: a & 0x20 != 0,

@@ -313,7 +313,8 @@ export class App {
     const name = this.shownName.trim()
     const token = this.#token?.text
     const server = serverFor(this.config, this.place, location.origin)
-    const conference = this.#core.join({ server, room, name: name === '' ? null : name, token, media: this.#localMedia! })
+    const { codecs } = this.#link
+    const conference = this.#core.join({ server, room, name: name === '' ? null : name, token, codecs, media: this.#localMedia! })
     this.meeting = new Meeting(conference)
     const ticking = setInterval(() => this.#tick(), 1000)
     this.#stopMeeting = [

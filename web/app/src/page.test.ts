@@ -65,13 +65,19 @@ describe('options of a link', () => {
       microphoneOff: false,
       cameraOff: false,
       keepNoTrace: false,
-      name: null
+      name: null,
+      codecs: []
     })
   })
 
   test('skipping the prejoin screen never opens a device', () => {
     const asked = linkOptions('#config.prejoinConfig.enabled=false&config.startWithAudioMuted=false')
     expect(asked).toMatchObject({ straightIn: true, microphoneOff: true, cameraOff: true })
+  })
+
+  test('codecs are a list of words, or nothing', () => {
+    expect(linkOptions('#config.videoQuality.codecPreferenceOrder=[%22VP9%22,%22vp8%22,1]').codecs).toEqual(['vp9', 'vp8'])
+    expect(linkOptions('#config.videoQuality.codecPreferenceOrder=%22VP9%22').codecs).toEqual([])
   })
 
   test('curly quotes are forgiven, prototypes stay as they are', () => {

@@ -27,6 +27,8 @@ export interface LinkOptions {
   readonly straightIn: boolean
   readonly keepNoTrace: boolean
   readonly name: string | null
+  /** Video codecs to send, best first. */
+  readonly codecs: readonly string[]
 }
 
 export function readPageConfig(document: Document): PageConfig {
@@ -114,8 +116,14 @@ export function linkOptions(hash: string): LinkOptions {
     microphoneOff: straightIn || given.get('config.startWithAudioMuted') === true,
     cameraOff: straightIn || given.get('config.startWithVideoMuted') === true,
     keepNoTrace: given.get('config.doNotStoreRoom') === true,
+    codecs: words(given.get('config.videoQuality.codecPreferenceOrder')),
     name: typeof name === 'string' && name.trim() !== '' ? name.trim().slice(0, 80) : null
   }
+}
+
+/** What stock clients are told in the same option, in whatever case. */
+function words(given: unknown): readonly string[] {
+  return Array.isArray(given) ? given.filter(word => typeof word === 'string').map(word => word.toLowerCase()) : []
 }
 
 function json(text: string): unknown {

@@ -361,6 +361,11 @@ export interface JoinOptions {
   readonly password?: string | undefined
   /** A signed token (JWT) that says who this is. It goes to the service and nowhere else. */
   readonly token?: string | undefined
+  /**
+   * Video codecs to send, best first: `vp8`, `vp9`, `av1`, `h264`. The first that everybody present decodes is
+   * used; `vp8` by default, and when nothing else is left.
+   */
+  readonly codecs?: readonly string[] | undefined
   /** From `createLocalMedia`; without it the conference makes its own, all off, and disposes of it. */
   readonly media?: LocalMedia | undefined
   /** Aborting is `leave()`. */

@@ -8,7 +8,7 @@ const share: SourceState = { muted: false, screen: true }
 
 function present(id: string, sources: Record<string, SourceState> = {}, more: Partial<Present> = {}): Present {
   const named = Object.entries(sources).map(([suffix, state]) => [`${id}-${suffix}`, state] as const)
-  return { id, jid: null, name: null, role: 'participant', sources: new Map(named), handRaisedAt: null, ...more }
+  return { id, jid: null, name: null, role: 'participant', sources: new Map(named), codecs: [], handRaisedAt: null, ...more }
 }
 
 function made() {

@@ -158,7 +158,7 @@ describe('joining', () => {
     socket.say(fixture('presence-self.xml'))
     await joining
     expect(told).toEqual([
-      ['present', { id: 'b2c3d4e5', jid: 'a@b', name: 'Bo', role: 'participant', sources: new Map(), handRaisedAt: null }],
+      ['present', { id: 'b2c3d4e5', jid: 'a@b', name: 'Bo', role: 'participant', sources: new Map(), codecs: [], handRaisedAt: null }],
       ['self', 'participant']
     ])
   })
@@ -232,7 +232,7 @@ describe('people', () => {
     socket.say(
       presence(
         `${ROOM}/b2c3d4e5`,
-        `${item('moderator')}<SourceInfo>${JSON.stringify(info).replaceAll('"', '&quot;')}</SourceInfo><jitsi_participant_raisedHand>1767300000000</jitsi_participant_raisedHand>`
+        `${item('moderator')}<SourceInfo>${JSON.stringify(info).replaceAll('"', '&quot;')}</SourceInfo><jitsi_participant_raisedHand>1767300000000</jitsi_participant_raisedHand><jitsi_participant_codecList>AV1, vp8,</jitsi_participant_codecList>`
       )
     )
     expect(told).toEqual([
@@ -248,6 +248,7 @@ describe('people', () => {
             ['b2c3d4e5-v0', { muted: true, screen: false }],
             ['b2c3d4e5-v1', { muted: false, screen: true }]
           ]),
+          codecs: ['av1', 'vp8'],
           handRaisedAt: 1_767_300_000_000
         }
       ]

@@ -1,6 +1,7 @@
 // The way to the bridge: a media session and its channel, from one offer of the focus to the next.
 
 import { BridgeChannel, type ChannelHandlers, type Constraints } from '../bridge/channel.ts'
+import { codecFor } from '../media/codecs.ts'
 import { StatsSampler } from '../media/stats.ts'
 import type { Offer } from '../sdp/offer.ts'
 import { type LocalRole, MediaSession } from '../session/session.ts'
@@ -118,7 +119,7 @@ export class MediaLink {
     const { stream, room } = seat
     const session: MediaSession = new MediaSession(
       offer,
-      { endpoint: room.id, jid: stream.jid },
+      { endpoint: room.id, jid: stream.jid, codec: this.#codec() },
       {
         request: async (jingle) => {
           await stream.request('set', room.focus, jingle)
@@ -142,6 +143,15 @@ export class MediaLink {
       this.#channel = new BridgeChannel(offer.transport.webSocket, this.#constraints, this.#channelHandlers())
       this.#tellVideoTypes()
     }
+  }
+
+  /** Somebody came, went, or decodes something else now. */
+  occupantsChanged(): void {
+    this.#session?.setCodec(this.#codec())
+  }
+
+  #codec(): string {
+    return codecFor(this.#parts.own.codecs, this.#parts.occupants.codecs())
   }
 
   /** The focus ended the session: nobody is there to hear us, or it offers anew. */

@@ -56,7 +56,7 @@ export class Meeting implements Conference {
   constructor(options: JoinOptions, media: LocalMedia, ownsMedia: boolean) {
     this.media = media
     this.#ownsMedia = ownsMedia
-    this.#own = new OwnState(media, options.name?.trim() || null)
+    this.#own = new OwnState(media, options.name?.trim() || null, options.codecs)
     this.#state = new ConferenceState(normaliseRoomName(options.room) ?? '', this.#own.name, media.snapshot())
     this.#occupants = new Occupants((source) => this.#link.track(source))
     this.#chat = new Chat(this.#state)
@@ -230,6 +230,7 @@ export class Meeting implements Conference {
     const before = this.snapshot().occupants.find(({ id }) => id === present.id)
     const joined = this.#occupants.update(present)
     this.#showOccupants()
+    this.#link.occupantsChanged()
     const inside = inRoom(this.snapshot().connection)
     if (joined && inside) {
       this.#state.emit('occupantJoined', joined)
@@ -242,6 +243,7 @@ export class Meeting implements Conference {
   #left(id: OccupantId, kickedBy: OccupantId | null): void {
     const occupant = this.#occupants.remove(id)
     this.#showOccupants()
+    this.#link.occupantsChanged()
     this.#gate.refresh()
     if (occupant) this.#state.emit('occupantLeft', { occupant, kickedBy })
   }

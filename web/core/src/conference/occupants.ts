@@ -42,6 +42,11 @@ export class Occupants {
     return [...this.#entries.values()].flatMap(({ present }) => (present.role === 'moderator' ? [] : (present.jid ?? [])))
   }
 
+  /** What each of them decodes. */
+  codecs(): (readonly string[])[] {
+    return [...this.#entries.values()].map(({ present }) => present.codecs)
+  }
+
   /** Returns the occupant when it is new. */
   update(present: Present): Occupant | null {
     const known = this.#entries.get(present.id)

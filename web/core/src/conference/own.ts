@@ -8,11 +8,13 @@ export class OwnState {
   name: string | null
   handRaisedAt: number | null = null
   readonly #media: LocalMedia
-  readonly #codecs = decodableVideo()
+  /** Best first. */
+  readonly codecs: readonly string[]
   #screenKnown = false
 
-  constructor(media: LocalMedia, name: string | null) {
+  constructor(media: LocalMedia, name: string | null, codecs?: readonly string[]) {
     this.#media = media
+    this.codecs = decodableVideo(codecs)
     this.name = name
   }
 
@@ -29,6 +31,6 @@ export class OwnState {
       [`${id}-v0`, { muted: camera.state !== 'on', screen: false }]
     ])
     if (this.hasShared) sources.set(`${id}-v1`, { muted: screen.state !== 'on', screen: true })
-    return { codecs: this.#codecs, name: this.name, sources, handRaisedAt: this.handRaisedAt }
+    return { codecs: this.codecs, name: this.name, sources, handRaisedAt: this.handRaisedAt }
   }
 }

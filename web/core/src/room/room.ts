@@ -53,6 +53,8 @@ export interface Present {
   readonly name: string | null
   readonly role: Role
   readonly sources: ReadonlyMap<string, SourceState>
+  /** Names of video codecs they decode, lower case; none when they do not say. */
+  readonly codecs: readonly string[]
   readonly handRaisedAt: number | null
 }
 
@@ -254,6 +256,7 @@ export class Room {
       name,
       role,
       sources: readSources(id, stanza),
+      codecs: readCodecs(stanza),
       handRaisedAt: Number.isFinite(hand) && hand > 0 ? hand : null
     })
   }
@@ -349,6 +352,13 @@ function disco(request: Element, node: string | undefined): Element {
     ...FEATURES.map((feature) => el('feature', null, { var: feature }))
   )
   return iq('result', { id: request.attrs['id'], to: request.attrs['from'] }, answer)
+}
+
+/** A name is a word; nobody has more than a few. */
+function readCodecs(presence: Element): string[] {
+  const text = presence.getChildText('jitsi_participant_codecList') ?? presence.getChildText('jitsi_participant_codecType') ?? ''
+  const names = text.slice(0, 100).toLowerCase().split(',')
+  return names.map((name) => name.trim()).filter((name) => name !== '')
 }
 
 /** The sources of a presence; only names that belong to the occupant count. */

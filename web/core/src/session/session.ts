@@ -5,7 +5,8 @@ import type { MappedSource } from '../bridge/channel.ts'
 import { el } from '../stanza/build.ts'
 import { NS } from '../stanza/ns.ts'
 import { type LocalDescription, type LocalSource, acceptJingle, readLocal, sourceJingle } from '../sdp/local.ts'
-import type { Kind, Offer } from '../sdp/offer.ts'
+import { isLayered } from '../media/codecs.ts'
+import { type Kind, type Offer, withCodec } from '../sdp/offer.ts'
 import { type Encoding, furtherEncodings, withEncodings } from '../sdp/simulcast.ts'
 import { type Section, firstSections, remoteDescription } from '../sdp/remote.ts'
 
@@ -15,12 +16,19 @@ export type LocalRole = 'microphone' | 'camera' | 'screen'
 const SOURCE_SUFFIX: Record<LocalRole, string> = { microphone: 'a0', camera: 'v0', screen: 'v1' }
 /** The m-line of the camera. */
 const CAMERA_MID = '1'
-/** A camera's encodings: what they are divided by, and the most they take, in bits per second (protocol 2 §15). */
-const LAYERS = [
-  { scale: 4, maxBitrate: 200_000 },
-  { scale: 2, maxBitrate: 500_000 },
-  { scale: 1, maxBitrate: 1_500_000 }
-] as const
+/** One encoding of a camera: what its height is divided by, and the most it takes, in bits per second. */
+interface Layer {
+  readonly scale: number
+  readonly maxBitrate: number
+}
+
+const layers = (low: number, standard: number, high: number): readonly Layer[] => [
+  { scale: 4, maxBitrate: low * 1_000 },
+  { scale: 2, maxBitrate: standard * 1_000 },
+  { scale: 1, maxBitrate: high * 1_000 }
+]
+/** By codec (protocol 2 §15). */
+const LAYERS = { vp8: layers(200, 500, 1_500), vp9: layers(100, 300, 1_200), av1: layers(100, 300, 1_000), h264: layers(400, 800, 2_000) }
 /** Slots that come within this time are added in one renegotiation. */
 const BATCH_MS = 30
 
@@ -53,6 +61,8 @@ export class MediaSession {
   readonly #wanted = new Map<LocalRole, number>()
   /** Firefox wants to be asked for several encodings in another way: it sends one. */
   readonly #further: readonly Encoding[] = 'mozInnerScreenX' in globalThis ? [] : furtherEncodings()
+  /** What video is sent in. */
+  #codec: string
   #version = 1
   #queue: Promise<void> = Promise.resolve()
   #batch: ReturnType<typeof setTimeout> | undefined
@@ -60,8 +70,9 @@ export class MediaSession {
   #screenSignalled = false
   #closed = false
 
-  constructor(offer: Offer, own: { endpoint: string; jid: string }, handlers: SessionHandlers) {
+  constructor(offer: Offer, own: { endpoint: string; jid: string; codec: string }, handlers: SessionHandlers) {
     this.offer = offer
+    this.#codec = own.codec
     this.#own = own
     this.#handlers = handlers
     this.#sections = firstSections(offer)
@@ -95,6 +106,19 @@ export class MediaSession {
     return this.#serial(async () => {
       if (role === 'screen' && track && !this.#screenSignalled) await this.#share(track)
       else await this.#attach(role, track)
+    })
+  }
+
+  /** What video is sent in from now on. */
+  setCodec(codec: string): void {
+    if (codec === this.#codec) return
+    this.#codec = codec
+    const change = async () => {
+      await this.#renegotiate()
+      await this.#applyWanted('camera')
+    }
+    this.#serial(change).catch((error: unknown) => {
+      if (!this.#closed) this.#handlers.broken(error)
     })
   }
 
@@ -201,7 +225,7 @@ export class MediaSession {
   }
 
   async #setRemote(): Promise<void> {
-    const sdp = remoteDescription(this.offer, this.#sections, this.#version++)
+    const sdp = remoteDescription(withCodec(this.offer, this.#codec), this.#sections, this.#version++)
     await this.pc.setRemoteDescription({ type: 'offer', sdp })
   }
 
@@ -283,20 +307,31 @@ export class MediaSession {
     // Wanted is the shorter side, whichever way the picture is held.
     const { width, height } = this.#tracks.get(role)?.getSettings() ?? {}
     const captured = Math.min(width ?? Infinity, height ?? Infinity)
-    for (const [index, encoding] of encodings.entries()) {
-      const layer = encodings.length === LAYERS.length ? LAYERS[index] : undefined
-      if (layer) {
-        const fits = index === 0 || !Number.isFinite(captured) || captured / layer.scale <= wanted
-        encoding.active = wanted !== 0 && fits
-        encoding.scaleResolutionDownBy = layer.scale
-        encoding.maxBitrate = layer.maxBitrate
-      } else {
-        const scale = wanted > 0 && Number.isFinite(captured) ? captured / wanted : 1
-        encoding.active = wanted !== 0
-        // Text on a shared screen stays sharp: only cameras are scaled.
-        encoding.scaleResolutionDownBy = role === 'camera' ? Math.max(1, scale) : 1
-      }
+    const several = encodings.length === LAYERS.vp8.length
+    if (several) applyLayers(encodings, this.#codec, wanted, captured)
+    for (const encoding of several ? [] : encodings) {
+      const scale = wanted > 0 && Number.isFinite(captured) ? captured / wanted : 1
+      encoding.active = wanted !== 0
+      // Text on a shared screen stays sharp: only cameras are scaled.
+      encoding.scaleResolutionDownBy = role === 'camera' ? Math.max(1, scale) : 1
     }
     await transceiver.sender.setParameters(parameters).catch(() => {})
+  }
+}
+
+/** Nothing larger than is wanted: as many encodings as that takes, or one encoding in as many layers. */
+function applyLayers(encodings: RTCRtpEncodingParameters[], codec: string, wanted: number, captured: number): void {
+  const all = codec in LAYERS ? LAYERS[codec as keyof typeof LAYERS] : LAYERS.vp8
+  const fitting = all.filter(({ scale }, index) => index === 0 || !Number.isFinite(captured) || captured / scale <= wanted)
+  const largest = fitting.at(-1)
+  for (const [index, encoding] of encodings.entries()) {
+    const one: RTCRtpEncodingParameters & { scalabilityMode?: string } = encoding
+    const layer = isLayered(codec) ? largest : all[index]
+    delete one.scalabilityMode
+    one.active = wanted !== 0 && index < (isLayered(codec) ? 1 : fitting.length)
+    if (!layer) continue
+    one.scaleResolutionDownBy = layer.scale
+    one.maxBitrate = layer.maxBitrate
+    if (isLayered(codec) && index === 0) one.scalabilityMode = fitting.length === 1 ? 'L1T3' : `L${fitting.length}T3_KEY`
   }
 }
