@@ -113,12 +113,32 @@ async fn conference(State(admin): State<Admin>, Path(id): Path<String>) -> Respo
         return StatusCode::NOT_FOUND.into_response();
     };
     let workers = &admin.service.workers;
-    let worker = &workers[owner(&id, workers.len())];
-    match ask(worker, Some(id)).await {
-        Some(Value::Null) => StatusCode::NOT_FOUND.into_response(),
-        Some(detail) => Json(detail).into_response(),
-        None => unhealthy("the media worker does not answer"),
+    let home = owner(&id, workers.len());
+    let mut detail = match ask(&workers[home], Some(id.clone())).await {
+        Some(Value::Null) => return StatusCode::NOT_FOUND.into_response(),
+        Some(detail) => detail,
+        None => return unhealthy("the media worker does not answer"),
+    };
+    for (index, worker) in workers.iter().enumerate().filter(|(i, _)| *i != home) {
+        if let Some(part @ Value::Object(_)) = ask(worker, Some(id.clone())).await {
+            merge(&mut detail, index, part);
+        }
     }
+    Json(detail).into_response()
+}
+
+/// Endpoints of all parts stand together, each with its worker; what else is known of a part that is
+/// not the home stands under `parts`.
+fn merge(detail: &mut Value, worker: usize, mut part: Value) {
+    if let (Value::Object(theirs), Some(all)) = (
+        part["endpoints"].take(),
+        detail["endpoints"].as_object_mut(),
+    ) {
+        all.extend(theirs);
+    }
+    let known = ["counters", "dominant_speaker", "loudest_only", "left_off"];
+    let known = known.map(|name| (name.to_owned(), part[name].take()));
+    detail["parts"][worker.to_string()] = Value::Object(known.into_iter().collect());
 }
 
 /// Asks a worker for its picture; `None` when it is dead or stuck.

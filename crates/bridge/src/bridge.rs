@@ -8,7 +8,7 @@ use crate::limits::Ceilings;
 use crate::metrics::BridgeCollector;
 use crate::net::bind_all;
 use crate::watch::{Shedding, watch};
-use crate::worker::{self, Command, Shared, WorkerHandle, WorkerParts};
+use crate::worker::{self, Command, MAX_GONE, Shared, WorkerHandle, WorkerParts};
 use althing_bus::Bus;
 use althing_transport::Certificate;
 use axum::Router;
@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -88,6 +89,7 @@ impl Bridge {
         let sockets = parts.iter().map(WorkerParts::inodes).collect();
         let workers: Vec<WorkerHandle> = parts.iter().map(|part| part.handle.clone()).collect();
         let channels = Arc::new(Channels::default());
+        let (gone_sender, gone) = mpsc::channel(MAX_GONE);
         let shared = Arc::new(Shared {
             node: settings.node.clone(),
             candidates: candidates.clone(),
@@ -97,6 +99,7 @@ impl Bridge {
             peers: parts.iter().map(|part| part.peer.clone()).collect(),
             limits: settings.limits,
             ceilings: Ceilings::new(&settings.limits),
+            gone: gone_sender,
         });
         let service = Arc::new(Service {
             node: settings.node,
@@ -123,7 +126,9 @@ impl Bridge {
         let requests = bus.subscribe(&althing_control::bridge_subject(&service.node));
         service.tasks.spawn(control::serve(
             requests,
+            gone,
             service.clone(),
+            settings.split_above,
             bridge.stop.clone(),
         ));
         let shedding = if settings.shed_load {
@@ -180,7 +185,7 @@ impl Bridge {
         let workers = self.service.workers.clone();
         let joined = tokio::task::spawn_blocking(move || {
             for worker in &workers {
-                worker.send_waiting(Command::Stop);
+                worker.tell(Command::Stop);
             }
             for thread in threads {
                 if thread.join().is_err() {
@@ -203,8 +208,7 @@ impl Drop for Bridge {
         self.stop.cancel();
         if !self.threads.is_empty() {
             for worker in &self.service.workers {
-                // A worker whose queue is full will find itself alone soon enough.
-                worker.send(Command::Stop).ok();
+                worker.tell(Command::Stop);
             }
         }
     }

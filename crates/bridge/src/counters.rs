@@ -54,6 +54,10 @@ counts! {
     HandoversDropped,
     /// Checks of unproved paths the other worker had no room for.
     HandoverChecksDropped,
+    /// Packets handed to other parts of their conference.
+    Relayed,
+    /// Those of endpoints that were not known there.
+    RelayedUnknown,
     ConferencesCreated,
     ConferencesEnded,
     EndpointsCreated,

@@ -23,6 +23,7 @@ mod candidates;
 mod channel;
 mod control;
 mod counters;
+mod directory;
 mod drain;
 mod entropy;
 mod limits;

@@ -77,6 +77,16 @@ const COUNTERS: &[Plain] = &[
         Count::HandoverChecksDropped,
     ),
     (
+        "relayed_packets",
+        "Packets passed to other media threads that have a part of their conference",
+        Count::Relayed,
+    ),
+    (
+        "relayed_packets_unknown",
+        "Packets of endpoints that the other media thread did not know, or no longer",
+        Count::RelayedUnknown,
+    ),
+    (
         "conferences_created",
         "Conferences created",
         Count::ConferencesCreated,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// The most workers a bridge starts by itself, and the most an operator may ask for: eight threads
-/// of fan-out fill a 10 Gbit/s card, and a conference never spreads over more than one.
+/// of fan-out fill a 10 Gbit/s card.
 pub const MAX_WORKERS: usize = 8;
 
 /// What a bridge is started with.
@@ -21,6 +21,9 @@ pub struct Settings {
     pub advertise: Vec<Advertise>,
     /// Media threads; zero means one per core, up to [`MAX_WORKERS`].
     pub workers: usize,
+    /// A conference with so many endpoints on its media thread puts newcomers on others; zero keeps
+    /// every conference on one.
+    pub split_above: usize,
     /// What one endpoint may send.
     pub limits: EndpointLimits,
     /// Whether media threads with too much to do leave things off, and newcomers last.
@@ -37,6 +40,7 @@ impl Settings {
             bind: Vec::new(),
             advertise: Vec::new(),
             workers: 0,
+            split_above: 40,
             limits: EndpointLimits::default(),
             shed_load: true,
         }

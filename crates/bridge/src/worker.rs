@@ -9,8 +9,13 @@
 //!
 //! The kernel spreads arrivals over the workers by address pair, conferences are spread by their
 //! id; a datagram that lands with the wrong worker goes through a bounded ring to the right one,
-//! checks that nobody has vouched for through a ring of their own. **And when full?** A full ring
-//! drops the datagram, as a full socket buffer would, and counts it. A full command queue refuses the command, and whoever gave it hears so.
+//! checks that nobody has vouched for through a ring of their own. A conference too large for one
+//! worker has parts on several; what crosses between those goes by the same rings (`part`).
+//!
+//! **And when full?** A full ring drops the datagram, as a full socket buffer would, and counts it;
+//! what parts must not lose waits in an outbox. A full command queue refuses the command, and
+//! whoever gave it hears so; what the directory says is never refused, and bounded by what it has
+//! taken in from others.
 
 mod address;
 pub(crate) mod bench;
@@ -20,6 +25,8 @@ mod debug;
 mod endpoint;
 pub(crate) mod fuzzing;
 mod handover;
+mod outbox;
+mod part;
 mod run;
 mod sink;
 mod state;
@@ -32,13 +39,15 @@ pub(crate) use survey::{SIZE_STEPS, Survey};
 
 use crate::channel::Ticket;
 use crate::counters::SharedCounters;
+use crate::directory::PartCommand;
 use crate::stress::Measures;
 use crate::watch::Pulse;
 use althing_colibri::ClientMessage;
 use althing_control::{BridgeReply, BridgeRequest};
+use althing_forwarding::RelayMessage;
 use althing_model::ConferenceId;
 use althing_transport::Path;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 use serde_json::Value;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +56,11 @@ use tokio::sync::oneshot;
 
 /// Commands waiting for a worker. A join needs a handful; a thousand waiting mean that the worker
 /// is stuck, and refusing is kinder than queueing.
-const MAX_COMMANDS: usize = 1024;
+pub(crate) const MAX_COMMANDS: usize = 1024;
+
+/// Reports of all workers to the directory. **And when full?** A worker keeps the rest, and tries
+/// again.
+pub(crate) const MAX_GONE: usize = 1024;
 
 /// Datagrams waiting for their owner: 20 ms of 200,000 a second.
 const MAX_HANDOVERS: usize = 4096;
@@ -69,7 +82,14 @@ pub(crate) enum Command {
     /// From the bus.
     Control {
         request: Box<BridgeRequest>,
+        /// Of the endpoint that it is about, if that is in the directory.
+        number: u64,
         reply: oneshot::Sender<BridgeReply>,
+    },
+    /// From the directory.
+    Part {
+        conference: ConferenceId,
+        command: Box<PartCommand>,
     },
     /// From a bridge-channel socket, known by its number.
     Channel {
@@ -118,6 +138,31 @@ pub(crate) enum Handover {
     Route { path: Path, owner: usize },
     /// No longer.
     Unroute { path: Path, owner: usize },
+    /// A packet of an endpoint of `from`, opened and otherwise as it came.
+    Packet {
+        from: usize,
+        number: u64,
+        kind: PacketKind,
+        data: Vec<u8>,
+    },
+    /// About an endpoint, for the part of its conference here.
+    Relay {
+        from: usize,
+        number: u64,
+        message: RelayMessage,
+    },
+    /// The part of `from` has begun to listen.
+    Listening {
+        from: usize,
+        conference: ConferenceId,
+    },
+}
+
+/// What kind of packet goes to another part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PacketKind {
+    Rtp,
+    Rtcp,
 }
 
 /// One worker as its peers see it.
@@ -154,20 +199,25 @@ pub(crate) struct Inlets {
 impl WorkerHandle {
     /// Gives a command; gives it back when the worker is dead or its queue full.
     pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
-        match self.commands.try_send(command) {
-            Ok(()) => {
-                self.wake();
-                Ok(())
-            }
-            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => Err(command),
+        if !self.has_room() {
+            return Err(command);
         }
+        self.commands.send(command).map_err(|refused| refused.0)?;
+        self.wake();
+        Ok(())
     }
 
-    /// Gives a command that must not be refused; waits for room. Not for asynchronous tasks.
-    pub(crate) fn send_waiting(&self, command: Command) {
+    /// Gives a command that must not be refused, however full the queue: for what there is little
+    /// of.
+    pub(crate) fn tell(&self, command: Command) {
         // A dead worker needs no command.
         self.commands.send(command).ok();
         self.wake();
+    }
+
+    /// Whether it lives and takes further commands.
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_alive() && self.commands.len() < MAX_COMMANDS
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -246,6 +246,7 @@ fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Setting
             })
             .collect(),
         workers: media.workers,
+        split_above: media.split_above,
         limits: EndpointLimits {
             bits_per_second: endpoint.bit_rate,
             packets_per_second: endpoint.packets,

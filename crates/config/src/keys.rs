@@ -234,6 +234,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: Some("media"),
+        name: "split_above",
+        value_name: "NUMBER",
+        default: "40",
+        doc: "So many people of one meeting are served by one thread that forwards media; further ones \
+              go to the thread that has fewest people, so that a large meeting uses all processors. \
+              0 keeps every meeting on one thread.",
+        set: |s, v| v.number(100_000).map(|n| s.media.split_above = n as usize),
+    },
+    Key {
+        section: Some("media"),
         name: "mode",
         value_name: "MODE",
         default: "\"all\"",

@@ -111,6 +111,8 @@ pub struct Media {
     pub advertise: Vec<Advertise>,
     /// Media threads; 0 is one for each processor.
     pub workers: usize,
+    /// People of one meeting on one media thread, before others go to others; 0 is no limit.
+    pub split_above: usize,
     /// What of media rooms are for, where nothing else is said of one.
     pub mode: MediaMode,
     /// Whether clients that can send sound twice do.
@@ -401,6 +403,8 @@ impl Default for Settings {
                 bind: Vec::new(),
                 advertise: Vec::new(),
                 workers: 0,
+                // Fewer cost a thread little, and each further one a copy of every packet.
+                split_above: 40,
                 mode: MediaMode::All,
                 // Lost packets are what people hear of a bad line, and sound is the smallest part of it.
                 redundant_audio: true,

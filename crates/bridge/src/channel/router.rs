@@ -42,6 +42,15 @@ impl Service {
         figures.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a worker takes newcomers.
+    pub(crate) fn admits(&self, worker: usize) -> bool {
+        let figures = self.figures.lock();
+        let figures = figures.unwrap_or_else(PoisonError::into_inner);
+        // Of one that was not looked at yet, nothing speaks against it.
+        let refuses = figures.workers.get(worker).is_some_and(|w| w.refuses);
+        self.workers[worker].is_alive() && !refuses
+    }
+
     pub(crate) fn set_figures(&self, figures: Figures) {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }

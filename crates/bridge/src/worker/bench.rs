@@ -192,6 +192,7 @@ impl Meeting {
             peers: vec![peer],
             limits: EndpointLimits::default(),
             ceilings: Ceilings::new(&EndpointLimits::default()),
+            gone: tokio::sync::mpsc::channel(1).0,
         });
         let entropy = Box::new(SeededEntropy::new(1));
         Self {
@@ -225,6 +226,7 @@ impl Meeting {
         let (reply, _) = oneshot::channel();
         let command = Command::Control {
             request: Box::new(request),
+            number: index as u64 + 1,
             reply,
         };
         let state = &mut self.state;

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub(super) struct Census {
     connected: u64,
     inactive: u64,
+    // Parts of conferences that are counted elsewhere.
+    parts: u64,
     // How many conferences have how many endpoints, those without any left out.
     sizes: BTreeMap<usize, usize>,
 }
@@ -33,9 +35,19 @@ impl Census {
         self.inactive -= u64::from(!endpoint.active);
     }
 
-    /// Somebody came or left.
+    /// A conference began here.
+    pub(super) fn began(&mut self, conference: &Conference) {
+        self.parts += u64::from(!conference.is_home);
+    }
+
+    /// It ended, after everybody had left.
+    pub(super) fn ended(&mut self, conference: &Conference) {
+        self.parts -= u64::from(!conference.is_home);
+    }
+
+    /// Somebody came or left, here or in another part.
     pub(super) fn resized(&mut self, conference: &mut Conference) {
-        let size = conference.by_id.len();
+        let size = conference.size();
         let before = std::mem::replace(&mut conference.counted_size, size);
         if let Some(count) = self.sizes.get_mut(&before) {
             *count -= 1;
@@ -58,7 +70,10 @@ impl State {
     pub(super) fn publish_census(&mut self) {
         let (census, counters) = (&self.census, &mut self.counters);
         counters.set(Count::Endpoints, self.endpoints.len() as u64);
-        counters.set(Count::Conferences, self.conferences.len() as u64);
+        counters.set(
+            Count::Conferences,
+            self.conferences.len() as u64 - census.parts,
+        );
         counters.set(Count::EndpointsConnected, census.connected);
         counters.set(Count::EndpointsInactive, census.inactive);
         counters.set(Count::LargestConference, census.largest() as u64);
@@ -73,8 +88,9 @@ impl State {
             census.inactive += u64::from(!endpoint.active);
         }
         for (_, conference) in &self.conferences {
-            if !conference.by_id.is_empty() {
-                *census.sizes.entry(conference.by_id.len()).or_default() += 1;
+            census.parts += u64::from(!conference.is_home);
+            if conference.size() > 0 {
+                *census.sizes.entry(conference.size()).or_default() += 1;
             }
         }
         census

@@ -2,17 +2,18 @@
 
 use crate::channel::{Channel, PASSWORD_LENGTH};
 use crate::counters::Count;
+use crate::directory::Gone;
 use crate::limits::Spent;
 use crate::net::Spot;
 use crate::stress::Measures;
 use crate::worker::endpoint::{Conference, Endpoint, Traffic};
-use crate::worker::{ChannelEvent, Command, EndpointRef, State, ufrag_prefix};
+use crate::worker::{ChannelEvent, Command, EndpointRef, State, owner, ufrag_prefix};
 use althing_control::{
     Allocate, Allocated, BridgeReply, BridgeRequest, ChannelAddress, EndpointState, Fingerprint,
     LocalTransport, RefusalCode, RemoteTransport, SlotMode, Update,
 };
 use althing_forwarding::{EndpointSettings, Limits, Settings as ForwardingSettings};
-use althing_model::{ConferenceId, EndpointId, Secret};
+use althing_model::{ConferenceId, EndpointId, FeedbackSources, Secret};
 use althing_transport::{
     DtlsRole, IceCredentials, RemoteParameters, Settings as TransportSettings, Transport,
 };
@@ -41,16 +42,24 @@ type Refusal = (RefusalCode, String);
 impl State {
     pub(super) fn handle_command(&mut self, now: Instant, command: Command) -> Next {
         match command {
-            Command::Control { request, reply } => {
-                let answer = self
-                    .handle_request(now, *request)
-                    .unwrap_or_else(|(code, reason)| {
-                        tracing::debug!(?code, reason, "bridge request refused");
-                        BridgeReply::Refused { code, reason }
-                    });
+            Command::Control {
+                request,
+                number,
+                reply,
+            } => {
+                let answer =
+                    self.handle_request(now, *request, number)
+                        .unwrap_or_else(|(code, reason)| {
+                            tracing::debug!(?code, reason, "bridge request refused");
+                            BridgeReply::Refused { code, reason }
+                        });
                 // Whoever asked may have given up.
                 reply.send(answer).ok();
             }
+            Command::Part {
+                conference,
+                command,
+            } => self.handle_part(now, &conference, *command),
             Command::Channel {
                 endpoint,
                 socket,
@@ -80,9 +89,10 @@ impl State {
         &mut self,
         now: Instant,
         request: BridgeRequest,
+        number: u64,
     ) -> Result<BridgeReply, Refusal> {
         match request {
-            BridgeRequest::Allocate(request) => self.allocate(now, request),
+            BridgeRequest::Allocate(request) => self.allocate(now, request, number),
             BridgeRequest::Update(update) => self.update(now, update),
             BridgeRequest::Expire {
                 conference,
@@ -103,7 +113,12 @@ impl State {
         }
     }
 
-    fn allocate(&mut self, now: Instant, request: Allocate) -> Result<BridgeReply, Refusal> {
+    fn allocate(
+        &mut self,
+        now: Instant,
+        request: Allocate,
+        number: u64,
+    ) -> Result<BridgeReply, Refusal> {
         if self.endpoints.len() >= MAX_ENDPOINTS {
             let reason = format!("this worker has {MAX_ENDPOINTS} endpoints already");
             return Err((RefusalCode::Unavailable, reason));
@@ -120,10 +135,10 @@ impl State {
         }
         let conference = match self.by_id.get(&request.conference) {
             Some(slot) => *slot,
-            None => self.create_conference(now, &request),
+            None => self.create_conference(now, &request.conference, request.feedback),
         };
         self.guarded(now, conference, |state| {
-            let allocated = state.create_endpoint(now, conference, request);
+            let allocated = state.create_endpoint(now, conference, request, number);
             BridgeReply::Allocated(Box::new(allocated))
         })
         .ok_or_else(|| {
@@ -132,21 +147,35 @@ impl State {
         })
     }
 
-    fn create_conference(&mut self, now: Instant, request: &Allocate) -> usize {
-        tracing::info!(conference = %request.conference, worker = self.index, "conference created");
+    pub(super) fn create_conference(
+        &mut self,
+        now: Instant,
+        id: &ConferenceId,
+        feedback: FeedbackSources,
+    ) -> usize {
+        let is_home = owner(id, self.shared.peers.len()) == self.index;
+        if is_home {
+            tracing::info!(conference = %id, worker = self.index, "conference created");
+            self.counters.one(Count::ConferencesCreated);
+        } else {
+            tracing::info!(conference = %id, worker = self.index, "conference has a part here too");
+        }
         let mut settings = ForwardingSettings::default();
         settings.max_sources_per_endpoint = self.shared.limits.sources;
         settings.keyframe_requests_per_second = self.shared.limits.keyframe_requests_per_second;
         let seed = self.entropy.next_u64();
         let generation = self.next_generation();
         let slot = self.conferences.insert(Conference {
-            id: request.conference.clone(),
+            id: id.clone(),
             generation,
-            core: althing_forwarding::Conference::new(settings, request.feedback, seed),
+            core: althing_forwarding::Conference::new(settings, feedback, seed),
             members: Vec::new(),
             by_id: HashMap::new(),
+            is_home,
+            remotes: 0,
+            numbers: Vec::new(),
             created: now,
-            empty_since: Some(now),
+            empty_since: is_home.then_some(now),
             counted_size: 0,
             counted: althing_forwarding::ConferenceCounters::default(),
             touched: false,
@@ -155,12 +184,18 @@ impl State {
         self.conferences[slot]
             .core
             .set_limits(now, limits(self.measures));
-        self.by_id.insert(request.conference.clone(), slot);
-        self.counters.one(Count::ConferencesCreated);
+        self.census.began(&self.conferences[slot]);
+        self.by_id.insert(id.clone(), slot);
         slot
     }
 
-    fn create_endpoint(&mut self, now: Instant, conference: usize, request: Allocate) -> Allocated {
+    fn create_endpoint(
+        &mut self,
+        now: Instant,
+        conference: usize,
+        request: Allocate,
+        number: u64,
+    ) -> Allocated {
         let credentials = self.new_credentials();
         let channel_password = Secret::new(self.entropy.token(PASSWORD_LENGTH));
         let transport = Transport::new(
@@ -202,6 +237,7 @@ impl State {
         entry.insert(Endpoint {
             id: request.endpoint.clone(),
             reference,
+            number,
             conference,
             key,
             transport,
@@ -227,6 +263,8 @@ impl State {
             .insert(credentials.ufrag.as_str().into(), slot);
         let members = &mut self.conferences[conference];
         members.enter(request.endpoint.clone(), key, slot);
+        members.set_number(key, number);
+        self.numbers.insert(number, (conference, key));
         self.census.resized(members);
         tracing::info!(conference = %request.conference, endpoint = %request.endpoint, "endpoint created");
         self.counters.one(Count::EndpointsCreated);
@@ -410,6 +448,7 @@ impl State {
     fn detach(&mut self, now: Instant, slot: usize) -> Endpoint {
         let mut endpoint = self.endpoints.remove(slot);
         self.census.left(&endpoint);
+        self.numbers.remove(&endpoint.number);
         self.by_ufrag.remove(&endpoint.ufrag);
         for bound in std::mem::take(&mut endpoint.paths) {
             self.unbind(slot, bound);
@@ -434,18 +473,23 @@ impl State {
             return;
         };
         let members: Vec<usize> = conference.by_id.drain().map(|(_, member)| member).collect();
+        conference.remotes = 0;
         self.census.resized(conference);
         for member in members {
             self.detach(now, member);
         }
         let conference = self.conferences.remove(slot);
         self.by_id.remove(&conference.id);
+        self.forget_numbers(&conference);
+        self.census.ended(&conference);
         let lasted = now.saturating_duration_since(conference.created);
         self.counters
-            .take_over(&conference.counted, &conference.core.counters());
-        self.counters
-            .add(Count::ConferenceMicroseconds, lasted.as_micros() as u64);
-        self.counters.one(Count::ConferencesEnded);
+            .take_over(&conference.counted, &conference.counts());
+        if conference.is_home {
+            self.counters
+                .add(Count::ConferenceMicroseconds, lasted.as_micros() as u64);
+            self.counters.one(Count::ConferencesEnded);
+        }
         self.publish_census();
         let seconds = lasted.as_secs();
         tracing::info!(conference = %conference.id, seconds, "conference ended");
@@ -458,10 +502,12 @@ impl State {
             return;
         };
         let members: Vec<usize> = conference.by_id.drain().map(|(_, member)| member).collect();
+        conference.remotes = 0;
         self.census.resized(conference);
         for member in members {
             if self.endpoints.contains(member) {
                 self.publish(member, EndpointState::Expired);
+                self.report_gone(member);
                 if catch_unwind(AssertUnwindSafe(|| drop(self.detach(now, member)))).is_err() {
                     self.counters.one(Count::Panics);
                     if let Some(endpoint) = self.endpoints.try_remove(member) {
@@ -472,7 +518,16 @@ impl State {
         }
         if let Some(conference) = self.conferences.try_remove(slot) {
             self.by_id.remove(&conference.id);
-            self.counters.one(Count::ConferencesEnded);
+            self.forget_numbers(&conference);
+            self.census.ended(&conference);
+            if conference.is_home {
+                self.counters.one(Count::ConferencesEnded);
+            }
+            let gone = Gone::Part {
+                conference: conference.id.clone(),
+                worker: self.index,
+            };
+            self.gone.push_back(gone);
             if catch_unwind(AssertUnwindSafe(|| drop(conference))).is_err() {
                 self.counters.one(Count::Panics);
             }

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 impl State {
-    /// All conferences in short, or one in full (null when it is not ours).
+    /// All conferences whose home is here in short, or the part of one that is here in full (null
+    /// when there is none).
     pub(super) fn debug(&self, now: Instant, conference: Option<&ConferenceId>) -> Value {
         match conference {
             None => self
                 .conferences
                 .iter()
+                .filter(|(_, conference)| conference.is_home)
                 .map(|(_, conference)| self.summary(now, conference))
                 .collect(),
             Some(id) => match self.by_id.get(id) {
@@ -28,7 +30,7 @@ impl State {
             "conference": conference.id,
             "worker": self.index,
             "age_seconds": now.saturating_duration_since(conference.created).as_secs(),
-            "endpoints": conference.by_id.len(),
+            "endpoints": conference.by_id.len() + conference.remotes,
         })
     }
 
@@ -37,7 +39,9 @@ impl State {
         let mut endpoints = serde_json::Map::new();
         for (id, slot) in &conference.by_id {
             let endpoint = &self.endpoints[*slot];
-            endpoints.insert(id.to_string(), endpoint_detail(now, conference, endpoint));
+            let mut detail = endpoint_detail(now, conference, endpoint);
+            detail["worker"] = self.index.into();
+            endpoints.insert(id.to_string(), detail);
         }
         detail["endpoints"] = Value::Object(endpoints);
         detail["counters"] = conference_counters(&conference.core.counters());

@@ -28,6 +28,8 @@ pub(super) const MAX_PATHS: usize = 32;
 pub(super) struct Endpoint {
     pub(super) id: EndpointId,
     pub(super) reference: EndpointRef,
+    /// As all workers know it.
+    pub(super) number: u64,
     /// Slot of its conference, and its key there.
     pub(super) conference: usize,
     pub(super) key: EndpointKey,
@@ -122,7 +124,7 @@ impl Endpoint {
     }
 }
 
-/// One conference: its core, and where its endpoints are.
+/// One conference, or the part of it that is here: its core, and where its endpoints are.
 #[derive(Debug)]
 pub(super) struct Conference {
     pub(super) id: ConferenceId,
@@ -131,6 +133,12 @@ pub(super) struct Conference {
     /// Endpoint slots by the index of their key: one step from a receiver to its transport.
     pub(super) members: Vec<Option<usize>>,
     pub(super) by_id: HashMap<EndpointId, usize>,
+    /// It is the part that the conference is counted by, and the last to end.
+    pub(super) is_home: bool,
+    /// How many endpoints other parts have.
+    pub(super) remotes: usize,
+    /// The numbers of all endpoints, by the index of their key.
+    pub(super) numbers: Vec<Option<(EndpointKey, u64)>>,
     pub(super) created: Instant,
     pub(super) empty_since: Option<Instant>,
     /// How many endpoints it has, as last counted.
@@ -157,8 +165,32 @@ impl Conference {
             *member = None;
         }
         self.by_id.remove(id);
-        if self.by_id.is_empty() {
+        self.forget_number(key);
+        self.note_empty(now);
+    }
+
+    /// A part that is not the home ends when it is told to.
+    pub(super) fn note_empty(&mut self, now: Instant) {
+        if self.is_home && self.by_id.is_empty() && self.remotes == 0 {
             self.empty_since = Some(now);
+        }
+    }
+
+    /// What the core has counted. Who speaks is counted at the home alone: each part finds it out.
+    pub(super) fn counts(&self) -> althing_forwarding::ConferenceCounters {
+        let mut counters = self.core.counters();
+        if !self.is_home {
+            counters.dominant_speaker_changes = 0;
+        }
+        counters
+    }
+
+    /// How many endpoints the whole conference has, as it is counted: at its home.
+    pub(super) fn size(&self) -> usize {
+        if self.is_home {
+            self.by_id.len() + self.remotes
+        } else {
+            0
         }
     }
 

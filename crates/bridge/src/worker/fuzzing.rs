@@ -7,7 +7,7 @@ use crate::counters::Count;
 use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::Wire;
 use crate::stress::Measures;
-use crate::worker::{Command, Peer, Shared, State};
+use crate::worker::{Command, Peer, Shared, State, owner};
 use althing_bus::InProcess;
 use althing_colibri::{ClientMessage, VideoConstraints};
 use althing_control::{
@@ -89,6 +89,7 @@ struct World {
     clients: [Option<Client>; SEATS],
     entropy: SeededEntropy,
     next_port: u16,
+    last_number: u64,
     reached: Reached,
     _poll: mio::Poll,
 }
@@ -123,8 +124,11 @@ fn certificate(index: usize) -> Arc<Certificate> {
     Arc::clone(&MADE.get_or_init(|| [make(), make()])[index])
 }
 
+/// One that is at home here.
 fn conference() -> ConferenceId {
-    ConferenceId::new("c1").expect("an id")
+    let names = (0..).map(|n| ConferenceId::new(format!("c{n}")).expect("an id"));
+    let mut at_home = names.filter(|id| owner(id, 2) == 0);
+    at_home.next().expect("one in two is")
 }
 
 fn name(seat: usize) -> EndpointId {
@@ -170,6 +174,7 @@ impl World {
             peers: peers.into(),
             ceilings: Ceilings::new(&limits),
             limits,
+            gone: tokio::sync::mpsc::channel(1).0,
         });
         let air = Arc::new(Air::default());
         let wire = Arc::clone(&air);
@@ -181,6 +186,7 @@ impl World {
             clients: [const { None }; SEATS],
             entropy: SeededEntropy::new(2),
             next_port: 20_000,
+            last_number: 0,
             reached: Reached::default(),
             _poll: poll,
         }
@@ -412,8 +418,10 @@ impl World {
 
     fn request(&mut self, request: BridgeRequest) -> Option<BridgeReply> {
         let (reply, mut answer) = oneshot::channel();
+        self.last_number += 1;
         self.command(Command::Control {
             request: Box::new(request),
+            number: self.last_number,
             reply,
         });
         answer.try_recv().ok()

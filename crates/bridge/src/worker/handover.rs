@@ -6,10 +6,11 @@
 //! full?** A check is dropped and counted: a client that has yet to connect sends it again within
 //! half a second, and who is connected does not notice, because their checks come by proved paths.
 
-use crate::counters::Count;
+use crate::counters::{Count, Counters};
 use crate::worker::address::Owner;
-use crate::worker::{Handover, State, ufrag_owner};
+use crate::worker::{Handover, PacketKind, Shared, State, ufrag_owner};
 use althing_transport::{Path, binding_ufrag};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Whose a datagram is.
@@ -21,6 +22,89 @@ pub(super) enum Found {
     Proved(usize),
     /// Another worker's, as the datagram itself says.
     Claimed(usize),
+}
+
+/// The ways to other workers.
+#[derive(Debug)]
+pub(super) struct Rings {
+    index: usize,
+    shared: Arc<Shared>,
+    // Buffers that come back from others.
+    spare: crossbeam_channel::Receiver<Vec<u8>>,
+    // Those that have something new on their rings, one bit each.
+    to_wake: u64,
+}
+
+impl Rings {
+    pub(super) const fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        spare: crossbeam_channel::Receiver<Vec<u8>>,
+    ) -> Self {
+        Self {
+            index,
+            shared,
+            spare,
+            to_wake: 0,
+        }
+    }
+
+    /// Before the batch ends, the worker is woken.
+    pub(super) const fn wake(&mut self, worker: usize) {
+        self.to_wake |= 1 << worker;
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        while self.to_wake != 0 {
+            let peer = self.to_wake.trailing_zeros() as usize;
+            self.to_wake &= self.to_wake - 1;
+            // See `WorkerHandle::wake`.
+            self.shared.peers[peer].waker.wake().ok();
+        }
+    }
+
+    fn copy(&self, data: &[u8]) -> Vec<u8> {
+        let mut buffer = self.spare.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(data);
+        buffer
+    }
+
+    /// Puts something on a worker's ring; `false` when it is full.
+    fn tell(&mut self, worker: usize, message: Handover, counters: &mut Counters) -> bool {
+        let told = self.shared.peers[worker].ring.try_send(message).is_ok();
+        if told {
+            self.wake(worker);
+        } else {
+            counters.one(Count::HandoversDropped);
+        }
+        told
+    }
+
+    /// Puts an endpoint's packet on a worker's ring; lost when that is full.
+    pub(super) fn relay(
+        &mut self,
+        worker: usize,
+        number: u64,
+        kind: PacketKind,
+        packet: &[u8],
+        counters: &mut Counters,
+    ) {
+        let packet = Handover::Packet {
+            from: self.index,
+            number,
+            kind,
+            data: self.copy(packet),
+        };
+        if self.tell(worker, packet, counters) {
+            counters.one(Count::Relayed);
+        }
+    }
+
+    /// Gives back the buffers that wait to be used again.
+    pub(super) fn release(&self) {
+        while self.spare.try_recv().is_ok() {}
+    }
 }
 
 impl State {
@@ -41,6 +125,23 @@ impl State {
             }
             Handover::Unroute { path, owner } => {
                 self.addresses.remove(&path, Owner::Worker(owner));
+            }
+            Handover::Packet {
+                from,
+                number,
+                kind,
+                data,
+            } => {
+                self.handle_packet(now, number, kind, &data);
+                self.shared.peers[from].spare.try_send(data).ok();
+            }
+            Handover::Relay {
+                from,
+                number,
+                message,
+            } => self.handle_relay(now, from, number, message),
+            Handover::Listening { from, conference } => {
+                self.handle_listening(now, from, &conference);
             }
         }
     }
@@ -114,7 +215,7 @@ impl State {
             self.shared.peers[worker].checks.try_send(check).is_ok()
         };
         if has_room {
-            self.peers_to_wake |= 1 << worker;
+            self.rings.wake(worker);
             self.counters.one(Count::Handovers);
         } else {
             self.counters.one(Count::HandoverChecksDropped);
@@ -122,25 +223,16 @@ impl State {
     }
 
     fn copy(&self, path: Path, data: &[u8]) -> Handover {
-        let mut buffer = self.spare.try_recv().unwrap_or_default();
-        buffer.clear();
-        buffer.extend_from_slice(data);
         Handover::Datagram {
             from: self.index,
             path,
-            data: buffer,
+            data: self.rings.copy(data),
         }
     }
 
     /// Puts something on another worker's ring; `false` when it is full.
     pub(super) fn tell_peer(&mut self, worker: usize, message: Handover) -> bool {
-        let told = self.shared.peers[worker].ring.try_send(message).is_ok();
-        if told {
-            self.peers_to_wake |= 1 << worker;
-        } else {
-            self.counters.one(Count::HandoversDropped);
-        }
-        told
+        self.rings.tell(worker, message, &mut self.counters)
     }
 
     /// Tells the worker where a proved path arrives whose it is.

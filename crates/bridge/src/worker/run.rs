@@ -6,8 +6,7 @@ use crate::net::{Arrivals, Inodes, ReceiveBuffers, Socket};
 use crate::watch::Pulse;
 use crate::worker::control::Next;
 use crate::worker::{
-    Command, Inlets, MAX_CHECKS, MAX_COMMANDS, MAX_HANDOVERS, Peer, Shared, State, Survey,
-    WorkerHandle,
+    Command, Inlets, MAX_CHECKS, MAX_HANDOVERS, Peer, Shared, State, Survey, WorkerHandle,
 };
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
@@ -45,7 +44,7 @@ impl WorkerParts {
                 .map_err(StartError::Worker)?;
         }
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Worker)?);
-        let (command_sender, commands) = crossbeam_channel::bounded(MAX_COMMANDS);
+        let (command_sender, commands) = crossbeam_channel::unbounded();
         let (ring_sender, ring) = crossbeam_channel::bounded(MAX_HANDOVERS);
         let (check_sender, checks) = crossbeam_channel::bounded(MAX_CHECKS);
         let (spare_sender, spare) = crossbeam_channel::bounded(MAX_HANDOVERS);

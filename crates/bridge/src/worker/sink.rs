@@ -1,7 +1,9 @@
 use crate::counters::{Count, Counters};
 use crate::net::SendQueue;
+use crate::worker::PacketKind;
 use crate::worker::endpoint::Endpoint;
-use althing_forwarding::{EndpointKey, PacketSink};
+use crate::worker::handover::Rings;
+use althing_forwarding::{EndpointKey, Links, PacketSink};
 use althing_transport::{Path, SealError};
 use slab::Slab;
 
@@ -12,6 +14,8 @@ pub(super) struct Sink<'a> {
     pub(super) endpoints: &'a mut Slab<Endpoint>,
     pub(super) queue: &'a mut SendQueue,
     pub(super) counters: &'a mut Counters,
+    pub(super) numbers: &'a [Option<(EndpointKey, u64)>],
+    pub(super) rings: &'a mut Rings,
 }
 
 impl PacketSink for Sink<'_> {
@@ -41,6 +45,28 @@ impl PacketSink for Sink<'_> {
             transport.seal_rtcp(buffer, packet.len())
         });
         count(endpoint, self.counters, Count::RtcpSent, sealed);
+    }
+
+    fn relay_rtp(&mut self, from: EndpointKey, to: Links, packet: &[u8]) {
+        self.relay(from, to, PacketKind::Rtp, packet);
+    }
+
+    fn relay_rtcp(&mut self, from: EndpointKey, to: Links, packet: &[u8]) {
+        self.relay(from, to, PacketKind::Rtcp, packet);
+    }
+}
+
+impl Sink<'_> {
+    /// Hands a packet to the workers behind these links.
+    fn relay(&mut self, from: EndpointKey, to: Links, kind: PacketKind, packet: &[u8]) {
+        let entry = self.numbers.get(from.index()).copied().flatten();
+        let Some((_, number)) = entry.filter(|(key, _)| *key == from) else {
+            return;
+        };
+        for link in to.iter() {
+            self.rings
+                .relay(link.number(), number, kind, packet, self.counters);
+        }
     }
 }
 

@@ -1,21 +1,24 @@
 use crate::channel::Channels;
 use crate::counters::{Count, Counters};
+use crate::directory::Gone;
 use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::{SendQueue, Wire};
 use crate::stress::Measures;
 use crate::worker::address::{Addresses, Owner};
 use crate::worker::census::Census;
 use crate::worker::endpoint::{BoundPath, Conference, Endpoint, MAX_PATHS, Vitality};
-use crate::worker::handover::Found;
+use crate::worker::handover::{Found, Rings};
+use crate::worker::outbox::Outbox;
 use crate::worker::sink::Sink;
 use crate::worker::timers::{Timer, Timers};
 use crate::worker::{Handover, Peer, Survey};
 use althing_bus::Bus;
 use althing_control::{BridgeEvent, Candidate, EndpointState};
+use althing_forwarding::EndpointKey;
 use althing_model::{ConferenceId, Entropy, NodeId};
 use althing_transport::{Certificate, Event, FailureReason, Output, Path, Received};
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) peers: Vec<Peer>,
     pub(crate) limits: EndpointLimits,
     pub(crate) ceilings: Ceilings,
+    /// What workers do unasked.
+    pub(crate) gone: tokio::sync::mpsc::Sender<Gone>,
 }
 
 /// Everything one worker knows, without its sockets.
@@ -51,7 +56,15 @@ pub(crate) struct State {
     touched_conferences: Vec<usize>,
     // Never used twice, for endpoints and conferences alike.
     last_generation: u64,
-    pub(super) peers_to_wake: u64,
+    pub(super) rings: Rings,
+    /// Where the endpoints of a conference with several parts are, by their numbers: conference
+    /// slot and key. Local ones are among them.
+    pub(super) numbers: HashMap<u64, (usize, EndpointKey)>,
+    /// What waits for other workers.
+    pub(super) outboxes: Vec<Outbox>,
+    pub(super) outboxes_due: Option<Instant>,
+    /// What the directory is to hear of, as soon as it has room.
+    pub(super) gone: VecDeque<Gone>,
     /// What is left off now, because there is too much to do.
     pub(super) measures: Measures,
     /// What was seen when everybody was looked at, until somebody takes it.
@@ -60,7 +73,6 @@ pub(crate) struct State {
     pub(super) worked: Duration,
     // Has given back what the last conferences made it grow to.
     resting: bool,
-    pub(super) spare: crossbeam_channel::Receiver<Vec<u8>>,
 }
 
 impl State {
@@ -73,7 +85,6 @@ impl State {
     ) -> Self {
         Self {
             index,
-            shared,
             entropy,
             counters: Counters::default(),
             queue: SendQueue::new(wire),
@@ -87,12 +98,16 @@ impl State {
             touched_endpoints: Vec::new(),
             touched_conferences: Vec::new(),
             last_generation: 0,
-            peers_to_wake: 0,
+            numbers: HashMap::new(),
+            outboxes: shared.peers.iter().map(|_| Outbox::default()).collect(),
+            outboxes_due: None,
+            gone: VecDeque::new(),
+            rings: Rings::new(index, shared.clone(), spare),
             measures: Measures::NONE,
             surveyed: None,
             worked: Duration::ZERO,
+            shared,
             resting: true,
-            spare,
         }
     }
 
@@ -147,6 +162,7 @@ impl State {
             &mut self.endpoints,
             &mut self.queue,
             &mut self.counters,
+            &mut self.rings,
         );
         match received {
             Received::Rtp(packet) => {
@@ -216,6 +232,7 @@ impl State {
                 tracing::info!(endpoint = %endpoint.id, "endpoint expired without a sign of life");
                 self.counters.one(Count::EndpointsExpired);
                 self.publish(slot, EndpointState::Expired);
+                self.report_gone(slot);
                 self.remove_endpoint(now, slot);
                 return;
             }
@@ -248,6 +265,7 @@ impl State {
                 &mut self.endpoints,
                 &mut self.queue,
                 &mut self.counters,
+                &mut self.rings,
             );
             core.handle_timeout(now, &mut sink);
         }
@@ -303,13 +321,9 @@ impl State {
                 break;
             }
         }
+        self.flush_outboxes(now);
         // Before our own sending: they can begin meanwhile.
-        while self.peers_to_wake != 0 {
-            let peer = self.peers_to_wake.trailing_zeros() as usize;
-            self.peers_to_wake &= self.peers_to_wake - 1;
-            // See `WorkerHandle::wake`.
-            self.shared.peers[peer].waker.wake().ok();
-        }
+        self.rings.wake_all();
         self.queue.flush();
         if !self.conferences.is_empty() {
             self.resting = false;
@@ -331,12 +345,16 @@ impl State {
         self.timers = Timers::default();
         self.touched_endpoints = Vec::new();
         self.touched_conferences = Vec::new();
-        while self.spare.try_recv().is_ok() {}
+        self.numbers = HashMap::new();
+        self.rings.release();
     }
 
     /// When the next timer is due.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.outboxes_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn drain_endpoint(&mut self, now: Instant, slot: usize) {
@@ -389,9 +407,9 @@ impl State {
     }
 
     fn drain_conference(&mut self, slot: usize) {
-        let conference = &mut self.conferences[slot];
-        conference.touched = false;
-        while let Some(output) = conference.core.poll() {
+        self.conferences[slot].touched = false;
+        while let Some(output) = self.conferences[slot].core.poll() {
+            let conference = &self.conferences[slot];
             match output {
                 althing_forwarding::Output::Message { to, json } => {
                     let slot = conference.members.get(to.index()).copied().flatten();
@@ -400,11 +418,14 @@ impl State {
                         endpoint.channel.send(json);
                     }
                 }
-                // A conference is one part here: it has no links.
-                althing_forwarding::Output::Relay { .. } => {}
+                althing_forwarding::Output::Relay { to, about, message } => {
+                    self.say(slot, to, about, &message);
+                }
             }
         }
-        let before = std::mem::replace(&mut conference.counted, conference.core.counters());
+        let conference = &mut self.conferences[slot];
+        let counts = conference.counts();
+        let before = std::mem::replace(&mut conference.counted, counts);
         self.counters.take_over(&before, &conference.counted);
         let wanted = conference.next_timeout();
         let timer = Timer::Conference {
@@ -548,12 +569,15 @@ pub(super) fn split<'a>(
     endpoints: &'a mut Slab<Endpoint>,
     queue: &'a mut SendQueue,
     counters: &'a mut Counters,
+    rings: &'a mut Rings,
 ) -> (&'a mut althing_forwarding::Conference, Sink<'a>) {
     let sink = Sink {
         members: &conference.members,
         endpoints,
         queue,
         counters,
+        numbers: &conference.numbers,
+        rings,
     };
     (&mut conference.core, sink)
 }

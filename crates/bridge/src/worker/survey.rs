@@ -80,9 +80,11 @@ impl State {
     pub(super) fn survey(&self, now: Instant) -> Survey {
         let mut survey = Survey::default();
         for (_, conference) in &self.conferences {
-            let size = conference.by_id.len();
-            survey.sizes[SIZE_STEPS.partition_point(|end| *end < size)] += 1;
-            survey.endpoints += size as u64;
+            if conference.is_home {
+                let size = conference.size();
+                survey.sizes[SIZE_STEPS.partition_point(|end| *end < size)] += 1;
+            }
+            survey.endpoints += conference.by_id.len() as u64;
             for slot in conference.by_id.values() {
                 let Some(endpoint) = self.endpoints.get(*slot) else {
                     continue;

@@ -6,6 +6,7 @@ use super::control::Next;
 use super::*;
 use crate::channel::Channels;
 use crate::counters::Count;
+use crate::directory::Gone;
 use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::Wire;
 use althing_bus::{Bus, InProcess, Subscription};
@@ -19,6 +20,7 @@ use quinn_udp::Transmit;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 #[derive(Debug)]
 struct Nowhere;
@@ -41,15 +43,23 @@ struct Bench {
     rings: Vec<Receiver<Handover>>,
     // Likewise for checks.
     checks: Vec<Receiver<Handover>>,
+    gone: mpsc::Receiver<Gone>,
+    last_number: u64,
     _poll: mio::Poll,
 }
 
 impl Bench {
     /// Worker 0 of `workers`.
     fn new(workers: usize) -> Self {
+        Self::with_room(workers, MAX_GONE)
+    }
+
+    /// The same, and the directory has room for so many reports.
+    fn with_room(workers: usize, room: usize) -> Self {
         let bus = Arc::new(InProcess::new());
         let events = bus.subscribe("focus.n1");
         let channels = Arc::new(Channels::default());
+        let (gone_sender, gone) = mpsc::channel(room);
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let (spare, spare_out) = crossbeam_channel::bounded(4);
@@ -77,6 +87,7 @@ impl Bench {
             peers,
             limits: EndpointLimits::default(),
             ceilings: Ceilings::new(&EndpointLimits::default()),
+            gone: gone_sender,
         });
         let entropy = Box::new(SeededEntropy::new(1));
         Self {
@@ -86,6 +97,8 @@ impl Bench {
             now: Instant::now(),
             rings,
             checks,
+            gone,
+            last_number: 0,
             _poll: poll,
         }
     }
@@ -113,8 +126,10 @@ impl Bench {
 
     fn request(&mut self, request: BridgeRequest) -> BridgeReply {
         let (reply, answer) = oneshot::channel();
+        self.last_number += 1;
         self.command(Command::Control {
             request: Box::new(request),
+            number: self.last_number,
             reply,
         });
         answer.now_or_never().unwrap().unwrap()
@@ -237,6 +252,7 @@ fn a_silent_endpoint_is_told_of_then_expired_and_its_conference_follows() {
     assert_eq!(bench.state.conferences.len(), 1);
     bench.pass(Duration::from_secs(21));
     bench.assert_empty();
+    assert!(bench.gone.try_recv().is_ok());
     bench.pass(Duration::from_secs(600));
     assert_eq!(bench.state.next_timeout(), None);
 }
@@ -296,9 +312,42 @@ fn a_bug_in_one_conference_ends_that_one_only() {
         bench.event(),
         Some(("ann00001".to_owned(), EndpointState::Expired))
     );
+    // The directory hears of it.
+    let conference = ConferenceId::new("c1").unwrap();
+    let endpoint = EndpointId::new("ann00001").unwrap();
+    let left = Gone::Endpoint {
+        conference: conference.clone(),
+        endpoint,
+        number: 1,
+    };
+    assert_eq!(bench.gone.try_recv(), Ok(left));
+    let part = Gone::Part {
+        conference,
+        worker: 0,
+    };
+    assert_eq!(bench.gone.try_recv(), Ok(part));
+    assert!(bench.gone.try_recv().is_err());
     // And the room can begin again.
     bench.allocate("c1", "ann00001");
     assert_eq!(bench.count(Count::Endpoints), 2);
+}
+
+#[test]
+fn what_the_directory_has_no_room_for_is_said_again() {
+    let mut bench = Bench::with_room(1, 2);
+    let ids = ["ann00001", "bob00002", "cyd00003", "dan00004"];
+    for id in ids {
+        bench.allocate("c1", id);
+    }
+    bench.pass(Duration::from_secs(61));
+    assert_eq!(bench.state.endpoints.len(), 0);
+    let mut heard = Vec::new();
+    while let Ok(Gone::Endpoint { number, .. }) = bench.gone.try_recv() {
+        heard.push(number);
+        bench.pass(Duration::from_millis(10));
+    }
+    heard.sort_unstable();
+    assert_eq!(heard, [1, 2, 3, 4]);
 }
 
 #[test]

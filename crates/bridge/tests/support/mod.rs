@@ -55,13 +55,17 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn start(workers: usize) -> Self {
+        Self::start_with(|settings| settings.workers = workers).await
+    }
+
+    pub async fn start_with(choose: impl FnOnce(&mut BridgeSettings)) -> Self {
         let node = NodeId::new("n1").unwrap();
         let bus = Arc::new(InProcess::new());
         let events = bus.subscribe(EVENTS);
         let mut settings = BridgeSettings::new(node.clone());
         settings.port = 0;
         settings.bind = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
-        settings.workers = workers;
+        choose(&mut settings);
         let mut registry = Registry::default();
         let bridge = Bridge::start(settings, bus.clone(), &mut registry).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -389,6 +393,13 @@ impl Peer {
         }
     }
 
+    /// Takes in what has come, if that is soon.
+    pub async fn take_one(&mut self) {
+        self.drain().await;
+        self.step(Instant::now() + Duration::from_millis(5)).await;
+        self.drain().await;
+    }
+
     /// Takes in one datagram, or lets the transport's timer fire.
     async fn step(&mut self, deadline: Instant) {
         let wake = self
@@ -433,6 +444,13 @@ impl Peer {
         let packet = self.seal(header, payload);
         self.send_raw(&packet).await;
         packet
+    }
+
+    pub async fn send_rtcp(&mut self, packet: &[u8]) {
+        let mut buffer = packet.to_vec();
+        buffer.resize(packet.len() + SRTP_OVERHEAD, 0);
+        let length = self.transport.seal_rtcp(&mut buffer, packet.len()).unwrap();
+        self.send_raw(&buffer[..length]).await;
     }
 
     pub async fn send_raw(&self, datagram: &[u8]) {
