@@ -45,6 +45,9 @@ window.interop = {
     events: [],
   },
 
+  /** Remote tracks, and the elements that show them. */
+  remote: [],
+
   /** Notes down all that an emitter of the library says. */
   record(room, kinds, add) {
     for (const [name, event] of Object.entries(kinds)) {
@@ -55,7 +58,7 @@ window.interop = {
   async join(room, name, options = {}) {
     await this.connect(room, options);
     const devices = options.devices ?? ['audio', 'video'];
-    this.local = devices.length ? await JitsiMeetJS.createLocalTracks({ devices, resolution: 360 }) : [];
+    this.local = devices.length ? await JitsiMeetJS.createLocalTracks({ devices, resolution: options.resolution ?? 360 }) : [];
     await this.enter(room, name);
   },
 
@@ -113,9 +116,11 @@ window.interop = {
       element.playsInline = true;
       document.body.append(element);
       track.attach(element);
+      this.remote.push({ track, element });
     });
     on('TRACK_REMOVED', (track) => {
       state.remoteTracks = state.remoteTracks.filter((t) => t.name !== track.getSourceName());
+      this.remote = this.remote.filter((one) => one.track !== track);
     });
     on('TRACK_MUTE_CHANGED', (track) => {
       if (!track.isLocal()) state.muted[track.getSourceName()] = track.isMuted();
@@ -128,6 +133,12 @@ window.interop = {
     for (const track of this.local) await conference.addTrack(track);
     conference.join();
     conference.setReceiverConstraints({ lastN: -1, defaultConstraints: { maxHeight: 360 }, constraints: {} });
+  },
+
+  /** The height in which each source is shown just now; a slot may have been given to another since. */
+  heights() {
+    const videos = this.remote.filter(({ track }) => track.getType() === 'video');
+    return Object.fromEntries(videos.map(({ track, element }) => [track.getSourceName(), element.videoHeight]));
   },
 
   track(type) {
