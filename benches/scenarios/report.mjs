@@ -67,6 +67,7 @@ function figures(report) {
     server_worst_stress: server?.worst_stress,
     generator_cores: generator.cores,
     generator_overflowed: generator.packets_overflowed,
+    generator_left_out: generator.packets_left_out,
     machine_busy_cores: machine.busy_cores,
     machine_stolen_cores: machine.stolen_cores,
   };

@@ -3,8 +3,8 @@
 
 mod program;
 
-use althing_client::{Client, ClientSettings};
 use futures_util::{SinkExt, StreamExt};
+use program::talk::Talk;
 use program::{Program, until};
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -30,51 +30,10 @@ impl Numbers {
     }
 }
 
-async fn talkers(program: &Program) -> [Client; 2] {
-    let mut clients = Vec::new();
-    for name in ["Ada", "Bo"] {
-        let settings = ClientSettings {
-            send_audio: true,
-            send_video: true,
-            ..program.client("calm", name)
-        };
-        clients.push(Client::join(settings).await.unwrap());
-    }
-    for client in &clients {
-        until("they hear each other", LIMIT, || {
-            client.stats().audio.received > 50
-        })
-        .await;
-        until("they see each other", LIMIT, || {
-            client.stats().video.received > 50
-        })
-        .await;
-    }
-    clients.try_into().unwrap()
-}
-
-/// The talk goes on: more arrives, nothing is lost, nothing is wrong.
-async fn undisturbed(clients: [Client; 2]) {
-    for client in &clients {
-        let before = client.stats().audio.received;
-        until("the talk goes on", LIMIT, || {
-            client.stats().audio.received > before + 50
-        })
-        .await;
-        let stats = client.stats();
-        assert_eq!((stats.audio.lost, stats.audio.wrong), (0, 0), "{stats:?}");
-        assert_eq!((stats.video.lost, stats.video.wrong), (0, 0), "{stats:?}");
-        assert_eq!(stats.others, 1);
-    }
-    for client in clients {
-        client.leave().await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn random_datagrams_are_dropped_and_never_answered() {
     let mut program = Program::start();
-    let clients = talkers(&program).await;
+    let talk = Talk::begin(&program, "calm", true).await;
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(program.media).unwrap();
     let mut numbers = Numbers(7);
@@ -110,7 +69,9 @@ async fn random_datagrams_are_dropped_and_never_answered() {
         socket.recv(&mut buffer).is_err(),
         "the port answered a stranger"
     );
-    undisturbed(clients).await;
+    talk.goes_on().await;
+    assert_eq!(talk.clients.each_ref().map(|c| c.stats().others), [1, 1]);
+    talk.end().await;
     assert!(!program.has_ended());
 }
 
@@ -132,7 +93,7 @@ fn stun_request(numbers: &mut Numbers) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_over_the_websocket_ends_that_socket_alone() {
     let mut program = Program::start();
-    let clients = talkers(&program).await;
+    let talk = Talk::begin(&program, "calm", true).await;
     let url = program.url.as_str().replacen("http", "ws", 1) + "xmpp-websocket";
     let open =
         r#"<open xmlns="urn:ietf:params:xml:ns:xmpp-framing" to="meet.jitsi" version="1.0"/>"#;
@@ -185,6 +146,8 @@ async fn garbage_over_the_websocket_ends_that_socket_alone() {
         .await;
         assert!(ended.is_ok(), "{what}: the socket stayed open");
     }
-    undisturbed(clients).await;
+    talk.goes_on().await;
+    assert_eq!(talk.clients.each_ref().map(|c| c.stats().others), [1, 1]);
+    talk.end().await;
     assert!(!program.has_ended());
 }

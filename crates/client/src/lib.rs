@@ -31,7 +31,7 @@ pub use client::{Brief, Client};
 pub use error::Error;
 pub use hub::{Hub, HubCounts, Network};
 pub use measure::{Delays, KindSecond, Second};
-pub use media::{Excess, Flood};
+pub use media::{Excess, Flood, Whose};
 pub use settings::{ClientSettings, EncodingSettings, SignallingMode, VideoSettings, Watch};
 pub use stats::{ClientStats, FirstPicture, KindStats, VideoStats};
 pub use url::Url;

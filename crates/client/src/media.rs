@@ -8,7 +8,7 @@ mod playout;
 mod receive;
 mod send;
 
-pub use flood::{Excess, Flood};
+pub use flood::{Excess, Flood, Whose};
 pub(crate) use send::{Sending, Video};
 
 use crate::packets::{self, Sender, Source};
@@ -249,6 +249,7 @@ impl Media {
             self.receiver.feedback(now, &mut recorder, buffer);
             (recorder.audio.lost, recorder.video.lost) = self.receiver.lost();
             recorder.keyframes_requested = self.generator.keyframes_asked;
+            recorder.left_out = self.generator.left_out;
             drop(recorder);
             self.send_rtcp(buffer, wire);
         }

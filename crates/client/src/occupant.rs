@@ -348,6 +348,7 @@ impl Occupant {
                 if stanza.attr("type") == Some("error") {
                     let error = stanza::StanzaError::of(stanza);
                     tracing::warn!(?error, "a request was refused");
+                    self.note(|r| r.refused += 1);
                 }
                 Ok(())
             }

@@ -152,6 +152,10 @@ pub struct ClientStats {
     pub channel_messages: u64,
     /// Whether the bridge channel is open.
     pub channel_open: bool,
+    /// Packets of sound that we did not make in time, and left out.
+    pub left_out: u64,
+    /// Requests of ours that the server refused.
+    pub refused: u64,
     /// The session ended without our doing.
     pub cut_off: bool,
     /// Other occupants now in the room, the focus not counted.
@@ -200,6 +204,8 @@ pub(crate) struct Recorder {
     pub(crate) connected_after: Option<Duration>,
     pub(crate) channel_messages: u64,
     pub(crate) channel_open: bool,
+    pub(crate) left_out: u64,
+    pub(crate) refused: u64,
     pub(crate) cut_off: bool,
     pub(crate) others: usize,
 }
@@ -230,6 +236,8 @@ impl Recorder {
             connected_after: None,
             channel_messages: 0,
             channel_open: false,
+            left_out: 0,
+            refused: 0,
             cut_off: false,
             others: 0,
         }
@@ -327,6 +335,8 @@ impl Recorder {
             stanza_bytes: self.stanza_bytes,
             channel_messages: self.channel_messages,
             channel_open: self.channel_open,
+            left_out: self.left_out,
+            refused: self.refused,
             cut_off: self.cut_off,
             others: self.others,
         }

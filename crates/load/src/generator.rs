@@ -23,12 +23,12 @@ fn memory(field: &str) -> u64 {
         .map_or(0, |kibibytes| kibibytes * 1024)
 }
 
-/// `cpu_seconds` were spent in the stay of `seconds`.
+/// So many seconds of processor time were spent in the stay of `seconds`, and on joining.
 pub(crate) fn report(
-    cpu_seconds: f64,
-    join_cpu_seconds: f64,
+    (cpu_seconds, join_cpu_seconds): (f64, f64),
     seconds: f64,
     counts: HubCounts,
+    left_out: u64,
 ) -> GeneratorReport {
     GeneratorReport {
         cpu_seconds,
@@ -41,6 +41,7 @@ pub(crate) fn report(
         memory_bytes: memory("VmRSS"),
         packets_overflowed: counts.overflowed,
         packets_unsent: counts.unsent,
+        packets_left_out: left_out,
         packets_lost_on_purpose: counts.lost_by_links,
     }
 }

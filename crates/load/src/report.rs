@@ -205,6 +205,8 @@ pub struct GeneratorReport {
     pub packets_overflowed: u64,
     /// That the kernel would not send.
     pub packets_unsent: u64,
+    /// Packets of sound that it did not make within a second of their time, and left out.
+    pub packets_left_out: u64,
     /// Lost by a network that was asked for; of occupants that have left.
     pub packets_lost_on_purpose: u64,
 }

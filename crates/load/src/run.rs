@@ -62,8 +62,12 @@ pub async fn run(
     let cpu = generator::cpu();
     let delivered = run.delivered() - delivered_before;
     let mut report = run.report(stay);
-    report.generator =
-        generator::report(cpu - steady.1, steady.1 - began.1, stay, run.hub.counts());
+    report.generator = generator::report(
+        (cpu - steady.1, steady.1 - began.1),
+        stay,
+        run.hub.counts(),
+        run.sum.left_out,
+    );
     report.server = run
         .samples
         .after

@@ -247,6 +247,13 @@ impl Report {
                 generator.packets_overflowed
             );
         }
+        if generator.packets_left_out > 0 {
+            let _ = write!(
+                text,
+                "; {} packets of sound not made in time, and never sent",
+                generator.packets_left_out
+            );
+        }
         line(out, "generator", &text);
     }
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod talk;
+
 use althing_client::{ClientSettings, Url};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// A running `althing serve` on loopback; ended when dropped.
 pub(crate) struct Program {
@@ -18,6 +20,7 @@ pub(crate) struct Program {
     pub(crate) url: Url,
     pub(crate) admin: SocketAddr,
     pub(crate) media: SocketAddr,
+    log: Option<NamedTempFile>,
 }
 
 impl Program {
@@ -29,8 +32,22 @@ impl Program {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), flags)
     }
 
+    /// Its log can be read with [`Self::log_lines`] instead of being the test's.
+    pub(crate) fn start_logged(flags: &[&str]) -> Self {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let log = NamedTempFile::new().unwrap();
+        let errors = Stdio::from(log.reopen().unwrap());
+        let mut program = Self::start_with_errors(data, flags, errors);
+        program.log = Some(log);
+        program
+    }
+
     /// In a data directory that may have been another's before.
     pub(crate) fn start_in(data: Arc<TempDir>, flags: &[&str]) -> Self {
+        Self::start_with_errors(data, flags, Stdio::inherit())
+    }
+
+    fn start_with_errors(data: Arc<TempDir>, flags: &[&str], errors: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_althing"))
             .args(["serve", "--data"])
             .arg(data.path())
@@ -54,6 +71,7 @@ impl Program {
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .unwrap();
         // What it prints for a person says where everything is.
@@ -82,6 +100,7 @@ impl Program {
             url,
             admin: admin.socket_addrs(|| None).unwrap()[0],
             media: after("Media, UDP").parse().unwrap(),
+            log: None,
         }
     }
 
@@ -141,6 +160,28 @@ impl Program {
             }
         }
         found
+    }
+
+    /// One metric with its labels as the page has them.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.admin_get("/metrics");
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|rest| rest.strip_prefix(' ')?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name}: {page}"))
+    }
+
+    /// Packets dropped for this reason.
+    pub(crate) fn dropped(&self, reason: &str) -> f64 {
+        self.metric(&format!(
+            "althing_bridge_packets_dropped_total{{reason=\"{reason}\"}}"
+        ))
+    }
+
+    /// How many lines with this text a program has logged that was started with
+    /// [`Self::start_logged`].
+    pub(crate) fn log_lines(&self, text: &str) -> usize {
+        let log = std::fs::read_to_string(self.log.as_ref().unwrap().path()).unwrap();
+        log.lines().filter(|line| line.contains(text)).count()
     }
 
     /// Resident memory, in kB.

@@ -14,12 +14,12 @@ const MOST_PAYLOAD: usize = 1_200;
 /// What there is too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
-    /// RTP, whether this SSRC was signalled or not.
+    /// RTP that says it is somebody's.
     Rtp {
         /// As a receiver would need it to know the codec.
         payload_type: u8,
-        /// Whose packets they say they are.
-        ssrc: u32,
+        /// Under which SSRCs.
+        whose: Whose,
         /// Of payload, 1,200 at most.
         bytes: usize,
     },
@@ -27,6 +27,15 @@ pub enum Excess {
     Rtcp,
     /// Connectivity checks that nobody signed.
     Checks,
+}
+
+/// SSRCs of a flood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The occupant's own microphone's, which is signalled; its true packets are no use afterwards.
+    Own,
+    /// So many that nobody signalled, in turn.
+    Nobodys(u32),
 }
 
 /// So many packets of one kind, beside what the occupant sends otherwise.
@@ -87,7 +96,7 @@ impl Flooding {
         by_now.min(self.flood.packets).saturating_sub(self.sent)
     }
 
-    /// Writes the next one into `out`; `own` is the SSRC its feedback comes from.
+    /// Writes the next one into `out`; `own` is the microphone's SSRC, and that feedback comes from.
     pub(super) fn write(&mut self, own: Ssrc, out: &mut Vec<u8>) -> Packet {
         let number = self.sent;
         self.sent += 1;
@@ -95,15 +104,24 @@ impl Flooding {
         match self.flood.excess {
             Excess::Rtp {
                 payload_type,
-                ssrc,
+                whose,
                 bytes,
             } => {
+                let (ssrc, sequence) = match whose {
+                    // Far ahead of what it has sent.
+                    Whose::Own => (own, (number as u16).wrapping_add(0x4000)),
+                    Whose::Nobodys(count) => {
+                        let count = count.max(1);
+                        let ssrc = Ssrc(own.0.wrapping_add(1 + number % count));
+                        (ssrc, (number / count) as u16)
+                    }
+                };
                 let header = RtpHeader {
                     marker: false,
                     payload_type,
-                    sequence: number as u16,
+                    sequence,
                     timestamp: number.wrapping_mul(960),
-                    ssrc: Ssrc(ssrc),
+                    ssrc,
                 };
                 out.resize(12, 0);
                 let length = header.write(&[], out).expect("twelve bytes hold a header");
@@ -167,7 +185,7 @@ mod tests {
         };
         let rtp = flooding(Excess::Rtp {
             payload_type: 100,
-            ssrc: 9,
+            whose: Whose::Nobodys(1),
             bytes: 5_000,
         });
         let packet = althing_rtp::RtpPacket::parse(&rtp).unwrap();

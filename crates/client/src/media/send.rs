@@ -45,13 +45,15 @@ struct Microphone {
     ssrc: Ssrc,
     size: usize,
     number: u32,
+    /// Where its clock stands, in packets: what was left out passed on it all the same.
+    clock: u32,
     next_at: Instant,
     octets: u32,
 }
 
 impl Microphone {
     fn timestamp(&self) -> u32 {
-        self.ssrc.0.wrapping_add(self.number.wrapping_mul(960))
+        self.ssrc.0.wrapping_add(self.clock.wrapping_mul(960))
     }
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct Generator {
     report_at: Option<Instant>,
     transport_cc: u16,
     pub(crate) keyframes_asked: u64,
+    /// Packets of sound that were not made in time.
+    pub(crate) left_out: u64,
 }
 
 impl Generator {
@@ -86,6 +90,7 @@ impl Generator {
             report_at: None,
             transport_cc: 0,
             keyframes_asked: 0,
+            left_out: 0,
         }
     }
 
@@ -99,6 +104,7 @@ impl Generator {
             ssrc,
             size: (bitrate as usize / 8 / 50).clamp(LEAST_AUDIO, 1_200),
             number: 0,
+            clock: 0,
             next_at: now,
             octets: 0,
         });
@@ -193,10 +199,12 @@ impl Generator {
 
     fn audio_packet(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
         let microphone = self.microphone.as_mut().filter(|m| m.next_at <= now)?;
-        // A generator that could not keep up leaves out what is long past.
+        // A generator that could not keep up leaves out what is long past. It was never sent, so
+        // that it has no number: it is not lost.
         while now.saturating_duration_since(microphone.next_at) > Duration::from_secs(1) {
             microphone.next_at += AUDIO_PERIOD;
-            microphone.number = microphone.number.wrapping_add(1);
+            microphone.clock = microphone.clock.wrapping_add(1);
+            self.left_out += 1;
         }
         let marker = Marker {
             source: Source::Audio,
@@ -214,6 +222,7 @@ impl Generator {
         let size = microphone.size;
         microphone.next_at += AUDIO_PERIOD;
         microphone.number = microphone.number.wrapping_add(1);
+        microphone.clock = microphone.clock.wrapping_add(1);
         microphone.octets = microphone.octets.wrapping_add(size as u32);
         // Voice, at -30 dBov.
         let length = self.write_header(&header, Some(0x80 | 30), out);
@@ -397,6 +406,21 @@ mod tests {
         let packet = RtpPacket::parse(&sent[9].1).unwrap();
         assert_eq!((packet.payload_type(), packet.sequence()), (OPUS, 9));
         assert_eq!(packet.payload().len(), 80);
+    }
+
+    #[test]
+    fn sound_that_was_not_made_in_time_is_left_out_and_not_lost() {
+        let now = Instant::now();
+        let mut generator = generator(now);
+        generator.start(now);
+        let before = run(&mut generator, now, 1_000);
+        let last = RtpPacket::parse(&before[49].1).unwrap();
+        // It stands still for three seconds, and makes up for one.
+        let after = run(&mut generator, now + Duration::from_secs(4), 1);
+        assert_eq!((after.len(), generator.left_out), (51, 100));
+        let next = RtpPacket::parse(&after[0].1).unwrap();
+        assert_eq!(next.sequence(), last.sequence() + 1);
+        assert_eq!(next.timestamp(), last.timestamp().wrapping_add(101 * 960));
     }
 
     #[test]

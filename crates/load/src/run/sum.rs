@@ -27,6 +27,7 @@ pub(super) struct Sum {
     pub(super) connected_after: Vec<Duration>,
     pub(super) probes: u64,
     pub(super) nacked: u64,
+    pub(super) left_out: u64,
     pub(super) stanzas: u64,
     pub(super) stanza_bytes: u64,
     pub(super) unheard: u64,
@@ -50,6 +51,7 @@ impl Sum {
         self.connected_after.extend(stats.connected_after);
         self.probes += stats.probes;
         self.nacked += stats.nacked;
+        self.left_out += stats.left_out;
         self.stanzas += stats.stanzas;
         self.stanza_bytes += stats.stanza_bytes;
         self.unheard += expected.speakers.saturating_sub(stats.audio.senders);
