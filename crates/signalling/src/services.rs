@@ -96,8 +96,8 @@ pub(crate) const fn refusal_text(why: NoRoom) -> &'static str {
 pub(crate) fn properties(media: MediaMode) -> impl Iterator<Item = (&'static str, &'static str)> {
     // Who would rather watch comes in like everybody else.
     let common = [("authentication", "false"), ("visitors-supported", "false")];
-    let hall = (!media.has_video()).then_some(("media", media.as_str()));
-    common.into_iter().chain(hall)
+    // Said of every room, since the page a client comes from may say otherwise of most.
+    common.into_iter().chain([("media", media.as_str())])
 }
 
 /// The answer once the focus is in the room.

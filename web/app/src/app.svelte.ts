@@ -93,6 +93,11 @@ export class App {
     return this.config.login !== undefined
   }
 
+  /** An audio hall: no cameras, no screens. The meeting knows; before it, the page says what rooms usually are. */
+  get hall(): boolean {
+    return (this.meeting?.view.room.media ?? this.config.media) === 'audio'
+  }
+
   /** What others are shown of this person. */
   get shownName(): string {
     return this.tokenName ?? this.settings.values.name
@@ -170,7 +175,7 @@ export class App {
     if (!conference) return
     if (this.media?.screen.state === 'on') return conference.stopShare()
     const outcome = await conference.startShare()
-    if (outcome.ok || outcome.code === 'cancelled' || outcome.code === 'denied') return
+    if (outcome.ok || outcome.code === 'cancelled' || outcome.code === 'denied' || outcome.code === 'audio-only') return
     if (outcome.code === 'moderated') return tellModerated(this, 'screen')
     this.notices.show(t(outcome.code === 'blocked' ? 'trouble.share.blocked' : 'trouble.share'), { tone: 'warn' })
   }
@@ -290,7 +295,7 @@ export class App {
     this.#localMedia = media
     this.#showMedia(media.snapshot())
     this.#stopMedia = [media.subscribe(snapshot => this.#showMedia(snapshot)), () => media.dispose()]
-    if (cameraOn && !this.#link.cameraOff) void media.setCamera(true)
+    if (cameraOn && !this.#link.cameraOff && !this.hall) void media.setCamera(true)
     if (microphoneOn && !this.#link.microphoneOff) void media.setMicrophone(true)
   }
 
@@ -314,7 +319,16 @@ export class App {
     const token = this.#token?.text
     const server = serverFor(this.config, this.place, location.origin)
     const { codecs } = this.#link
-    const conference = this.#core.join({ server, room, name: name === '' ? null : name, token, codecs, media: this.#localMedia! })
+    const { media: mode } = this.config
+    const conference = this.#core.join({
+      server,
+      room,
+      name: name === '' ? null : name,
+      token,
+      codecs,
+      mode,
+      media: this.#localMedia!
+    })
     this.meeting = new Meeting(conference)
     const ticking = setInterval(() => this.#tick(), 1000)
     this.#stopMeeting = [
@@ -386,6 +400,7 @@ export class App {
   #tellFailure(outcome: MediaOutcome | undefined, kind: 'microphone' | 'camera'): void {
     if (!outcome || outcome.ok || this.screen.at !== 'meeting') return
     if (outcome.code === 'moderated') return tellModerated(this, kind)
+    if (outcome.code === 'audio-only') return
     const code = outcome.code === 'cancelled' ? 'unknown' : outcome.code
     this.notices.show(t(`trouble.${kind}.${code}.help`), { tone: 'warn' })
   }

@@ -1,5 +1,5 @@
 /** What the page's address and the server's configuration say: room, tenant, options of a link. */
-import { normaliseRoomName, type ServerConfig } from '@althing/core'
+import { normaliseRoomName, type MediaMode, type ServerConfig } from '@althing/core'
 
 /** What the server writes into the page; every field may be absent (a development server writes none). */
 export interface PageConfig {
@@ -11,6 +11,8 @@ export interface PageConfig {
   readonly version?: string
   /** Where people log in: an address with places to fill in, see `login.ts`. */
   readonly login?: string
+  /** What of media rooms are for, where the service says nothing else of one. */
+  readonly media?: MediaMode
 }
 
 /** Where a page is. */
@@ -46,7 +48,9 @@ const FIELDS = ['domain', 'muc', 'focus', 'websocket', 'version', 'login'] as co
 
 function onlyStrings(raw: object): PageConfig {
   const given = raw as Record<string, unknown>
-  return Object.fromEntries(FIELDS.filter(key => typeof given[key] === 'string').map(key => [key, given[key]]))
+  const { media } = given
+  const mode: { media?: MediaMode } = media === 'audio' || media === 'all' ? { media } : {}
+  return { ...Object.fromEntries(FIELDS.filter(key => typeof given[key] === 'string').map(key => [key, given[key]])), ...mode }
 }
 
 /** Where the service is for this page; a tenant has a room service of its own. */

@@ -16,6 +16,10 @@ export type FailureCode =
   | 'unreachable'
   /** The service refused this visitor (login needed, token refused). */
   | 'not-authorized'
+  /** The service has too much to do for newcomers, or has no room left. */
+  | 'server-full'
+  /** The service is about to restart and opens no rooms. */
+  | 'server-restarting'
   /** The conference request was refused for any other reason. */
   | 'request-refused'
   /** The room asks for a password. */
@@ -166,7 +170,12 @@ export interface RoomView {
   readonly locked: boolean
   /** Who wants in waits until a moderator lets them. */
   readonly lobby: boolean
+  /** `audio` is an audio hall: nobody has a camera or a screen to show. */
+  readonly media: MediaMode
 }
+
+/** What of media a room is for. */
+export type MediaMode = 'all' | 'audio'
 
 /** What this service has beyond the room itself. */
 export interface Abilities {
@@ -234,6 +243,8 @@ export interface MediaStats {
   readonly receivedBps: number
   /** 0 to 1 over the last second. */
   readonly receivedLoss: number
+  /** Some sound came twice (RED), so that single lost packets are not heard. */
+  readonly redundantAudio: boolean
   readonly roundTripMs: number | null
   /** The bridge's estimate of what it can send to us, bits per second. */
   readonly downlinkEstimateBps: number | null
@@ -258,6 +269,8 @@ export type MediaFailureCode =
   | 'cancelled'
   /** A moderator has to allow it first. */
   | 'moderated'
+  /** This is an audio hall: there are no pictures. */
+  | 'audio-only'
   | 'unknown'
 
 export type DeviceKind = 'microphone' | 'camera' | 'speaker'
@@ -366,6 +379,8 @@ export interface JoinOptions {
    * used; `vp8` by default, and when nothing else is left.
    */
   readonly codecs?: readonly string[] | undefined
+  /** What the page says of media; the service, asked for the room, knows better. */
+  readonly mode?: MediaMode | undefined
   /** From `createLocalMedia`; without it the conference makes its own, all off, and disposes of it. */
   readonly media?: LocalMedia | undefined
   /** Aborting is `leave()`. */

@@ -139,11 +139,16 @@ describe('a whole join', () => {
     await meeting.leave()
   })
 
-  it('is over when the conference request is refused', async () => {
+  it.each([
+    ['not-acceptable', 'request-refused'],
+    ['resource-constraint', 'server-full'],
+    ['service-unavailable', 'server-restarting']
+  ])('is over when the conference request is refused: %s', async (condition, code) => {
     const world = begin()
-    world.service.conference = { error: stanzaError('not-acceptable') }
+    const text = '<text xmlns="urn:ietf:params:xml:ns:xmpp-stanzas">for people</text>'
+    world.service.conference = { error: stanzaError(condition, 'wait', text) }
     await settle()
-    expect(phase(world)).toEqual({ phase: 'failed', code: 'request-refused' })
+    expect(phase(world)).toEqual({ phase: 'failed', code, text: 'for people' })
     await pass(1_000)
     expectStill()
   })

@@ -40,6 +40,8 @@ export class Service {
   /** What a conference request and a Jingle request are answered. */
   conference: Answer = 'result'
   jingle: Answer = 'result'
+  /** What the answer to a conference request says of the room. */
+  properties: Readonly<Record<string, string>> = {}
   ping: Answer = 'result'
   /** What a join is answered: stanzas in order. */
   entry: () => readonly string[] = () => [presence('focus', item('moderator')), self()]
@@ -185,7 +187,10 @@ export class Service {
     const ping = stanza.getChild('ping')
     const answer = conference ? this.conference : jingle ? this.jingle : command ? this.command : ping ? this.ping : 'result'
     if (answer === 'silence') return
-    const ready = conference ? '<conference xmlns="http://jitsi.org/protocol/focus" ready="true"/>' : this.#disco(stanza)
+    const properties = Object.entries(this.properties).map(([name, value]) => `<property name="${name}" value="${value}"/>`)
+    const ready = conference
+      ? `<conference xmlns="http://jitsi.org/protocol/focus" ready="true">${properties.join('')}</conference>`
+      : this.#disco(stanza)
     if (answer === 'result') socket.say(`<iq xmlns="jabber:client" type="result" id="${id}" from="${to}">${ready}</iq>`)
     else socket.say(`<iq xmlns="jabber:client" type="error" id="${id}" from="${to}">${answer.error}</iq>`)
   }

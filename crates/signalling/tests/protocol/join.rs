@@ -205,7 +205,7 @@ async fn conferences_are_also_asked_for_over_http() {
         r#""ready":true"#,
         r#""focusJid":"focus@auth.meet.jitsi""#,
         r#""machineUid":"u1""#,
-        r#""properties":{"authentication":"false","visitors-supported":"false"}"#,
+        r#""properties":{"authentication":"false","media":"all","visitors-supported":"false"}"#,
     ] {
         assert!(body.contains(part), "{part} is missing in {body}");
     }

@@ -1,4 +1,4 @@
-/** Development only: `/dev.html?people=4&share&chat&mixed&moderator&room=name&trouble=denied&phase=…&screen=…`. */
+/** Development only: `/dev.html?people=4&share&chat&mixed&hall&moderator&room=name&trouble=denied&phase=…&screen=…`. */
 import type { ConnectionState, MediaFailureCode } from '@althing/core'
 import { start } from '../start.ts'
 import { stageSet } from './stage-set.ts'
@@ -27,6 +27,7 @@ const app = start(
     share: query.has('share'),
     chat: query.has('chat'),
     mixed: query.has('mixed'),
+    hall: query.has('hall'),
     moderator: query.has('moderator'),
     trouble: query.get('trouble') as MediaFailureCode | null,
     connection: phases[query.get('phase') ?? ''] ?? { phase: 'joined' }

@@ -29,6 +29,8 @@ export interface Play {
   readonly connection: ConnectionState
   /** Some people with the camera off, weak or lost connections, a raised hand. */
   readonly mixed: boolean
+  /** An audio hall. */
+  readonly hall: boolean
   /** We moderate: two people wait in the lobby, hands are up. */
   readonly moderator: boolean
 }
@@ -133,7 +135,7 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
   let snapshot: Snapshot = {
     connection: { phase: 'connecting' },
     media: 'connected',
-    room: { name: room, subject: null, startedAt: began - 724_000, locked: play.moderator, lobby: play.moderator },
+    room: { name: room, subject: null, startedAt: began - 724_000, locked: play.moderator, lobby: play.moderator, media: play.hall ? 'audio' : 'all' },
     self: { id: 'self0000', name: name ?? null, role: play.moderator ? 'moderator' : 'participant', ...local(media), handRaisedAt: null },
     occupants: [],
     speaker: null,
@@ -154,7 +156,7 @@ function conference(play: Play, media: LocalMedia, { room, name }: { room: strin
   media.subscribe(() => update({ self: { ...snapshot.self, ...local(media) } }))
   setTimeout(() => {
     const occupants = Array.from({ length: play.people }, (_, index) => occupant(index, play))
-    update({ occupants, speaker: occupants[1] ? { id: occupants[1].id, previous: [], silence: false } : null })
+    update({ occupants, speaker: occupants[1] ? { id: occupants[1].id, previous: play.hall ? [4, 2, 6, 0].map(id) : [], silence: false } : null })
     const outside = play.connection.phase === 'asking' || (play.connection.phase === 'failed' && play.connection.code !== 'destroyed')
     if (outside) return connect(play.connection)
     connect({ phase: 'joined' })
@@ -267,8 +269,8 @@ const id = (index: number) => (0xa0b1c2d3 + index * 7919).toString(16)
 
 function occupant(index: number, play: Play): Occupant {
   const name = NAMES[index % NAMES.length]!
-  const quiet = play.mixed && index % 4 === 2
-  const dark = play.mixed && index % 5 === 3
+  const quiet = play.hall ? index > 6 : play.mixed && index % 4 === 2
+  const dark = play.hall || (play.mixed && index % 5 === 3)
   const sound: AudioView = { source: `${id(index)}-a0`, muted: quiet, track: null }
   const streaming = play.mixed && index === 5 ? 'interrupted' : play.mixed && index === 7 ? 'inactive' : 'active'
   const camera: VideoView = {
@@ -286,7 +288,7 @@ function occupant(index: number, play: Play): Occupant {
     order: index,
     audio: sound,
     camera,
-    screen: shares ? { ...camera, source: `${id(index)}-v1`, kind: 'screen', muted: false, track: slideTrack() } : null,
+    screen: shares && !play.hall ? { ...camera, source: `${id(index)}-v1`, kind: 'screen', muted: false, track: slideTrack() } : null,
     reachable: true,
     handRaisedAt: play.mixed && index === 3 ? Date.now() : play.moderator && (index === 2 || index === 4) ? Date.now() - (index === 4 ? 75_000 : 20_000) : null
   }

@@ -50,7 +50,7 @@ export type ScreenEvent =
 export const start: Screen = { at: 'welcome' }
 
 /** Failures that may pass by waiting. */
-const PASSING: ReadonlySet<FailureCode> = new Set(['unreachable', 'request-refused', 'no-bridge'])
+const PASSING: ReadonlySet<FailureCode> = new Set(['unreachable', 'server-full', 'server-restarting', 'request-refused', 'no-bridge'])
 const FULL_RETRY_MS = 20_000
 const ASK_AGAIN_MS = 30_000
 const RETRY_FROM_MS = 10_000

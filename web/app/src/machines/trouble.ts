@@ -52,5 +52,5 @@ function level(health: DeviceHealth, event: Extract<HealthEvent, { type: 'level'
 }
 
 function troubleOf(code: MediaFailureCode): Trouble {
-  return code === 'cancelled' || code === 'moderated' ? 'unknown' : code
+  return code === 'cancelled' || code === 'moderated' || code === 'audio-only' ? 'unknown' : code
 }

@@ -17,6 +17,8 @@ const HIDDEN_SAVE_MS = 10_000
 const MOST_PINNED = 6
 /** Whoever is heard that long has got what the raised hand asked for. */
 const HEARD_MS = 2000
+/** The server offers within a second where it has the time. */
+const MEDIA_WAIT_MS = 6000
 
 export type Panel = 'chat' | 'people'
 
@@ -44,6 +46,8 @@ export class Meeting {
   flying: readonly Flying[] = $state.raw([])
   /** Drives what depends on time: the timer, the sticky speaker. Once a second. */
   now = $state(Date.now())
+  /** Others are here, and the server has not offered to carry sound for a while: it has too much to do. */
+  waitsForMedia = $state(false)
   /** Nobody has looked at this page for ten seconds: no pictures are needed. */
   unwatched = $state(false)
 
@@ -55,6 +59,7 @@ export class Meeting {
   #seen: string | null = $state.raw(null)
   #launched = 0
   #heardSince: number | null = null
+  #idleSince: number | null = null
   #spokeAt = new Map<string, number>()
   #columns: number | undefined
   #stop: (() => void)[] = []
@@ -218,8 +223,17 @@ export class Meeting {
   #tick(): void {
     this.now = Date.now()
     this.#lowerAfterSpeech(this.now)
+    this.#watchMedia(this.now)
     if (this.chatTo !== null && !this.#occupants.some(one => one.id === this.chatTo)) this.chatTo = null
     this.#followSpeaker(this.now)
+  }
+
+  #watchMedia(now: number): void {
+    const { connection, media } = this.view
+    const idle = connection.phase === 'joined' && media === 'idle' && this.#occupants.length > 0
+    if (!idle) this.#idleSince = null
+    else this.#idleSince ??= now
+    this.waitsForMedia = this.#idleSince !== null && now - this.#idleSince >= MEDIA_WAIT_MS
   }
 
   /** A hand is down again once its owner was heard. */

@@ -53,7 +53,7 @@ export class FakeConference {
   snapshot: Snapshot = {
     connection: { phase: 'joined' },
     media: 'connected',
-    room: { name: 'standup', subject: null, startedAt: null, locked: false, lobby: false },
+    room: { name: 'standup', subject: null, startedAt: null, locked: false, lobby: false, media: 'all' },
     self: { id: 'me', name: null, role: 'participant', microphone: deviceOff, camera: deviceOff, screen: deviceOff, handRaisedAt: null },
     occupants: [],
     speaker: null,

@@ -6,7 +6,7 @@ import { type OwnPresence, Room, type RoomExit, type RoomHandlers } from '../roo
 import { randomHex } from '../stanza/id.ts'
 import { StreamError } from '../stream/error.ts'
 import { XmppStream } from '../stream/stream.ts'
-import type { ConnectionState, FailureCode, JoinOptions } from '../types.ts'
+import type { ConnectionState, FailureCode, JoinOptions, MediaMode } from '../types.ts'
 import { Door } from './door.ts'
 import { inRoom, mayRetry, retryAfterMs, signallingLost } from './reconnect.ts'
 import type { ConferenceState } from './state.ts'
@@ -22,6 +22,8 @@ export interface Seat {
 export interface ConnectionHandlers extends Omit<RoomHandlers, 'out' | 'invited'> {
   /** What the room is to know about us, who go by this id in it. */
   presence(id: string): OwnPresence
+  /** What of media the room is for, before we are in it; null if the service did not say. */
+  answered(mode: MediaMode | null): void
   /** We are in the room, for the first time or anew. */
   entered(seat: Seat): void
   /** The socket was gone, and nothing else: all that was said meanwhile is heard now. */
@@ -139,7 +141,8 @@ export class Connection {
       const seat = { stream, room }
       this.#seat = seat
       const focus = server.focus ?? `focus.${server.domain}`
-      const door = new Door({ state: this.#state, stream, room, focus, jid, machine: this.#machine }, this.#password)
+      const answered = (mode: MediaMode | null) => this.#handlers.answered(mode)
+      const door = new Door({ state: this.#state, stream, room, focus, jid, machine: this.#machine, answered }, this.#password)
       this.#door = door
       await door.enter()
       if (stale()) return

@@ -5,6 +5,7 @@ import { Knock } from '../room/knock.ts'
 import type { Room } from '../room/room.ts'
 import { StreamError } from '../stream/error.ts'
 import type { XmppStream } from '../stream/stream.ts'
+import type { MediaMode } from '../types.ts'
 import type { ConferenceState } from './state.ts'
 
 /** Whoever waits for a host asks again so often (protocol 4 §23). */
@@ -20,6 +21,8 @@ export interface DoorParts {
   readonly focus: string
   readonly jid: string
   readonly machine: string
+  /** The service said what of media the room is for, or nothing of it. */
+  answered(mode: MediaMode | null): void
 }
 
 /** What ended waiting: a password to try, somebody's hand, or nothing but time. */
@@ -50,11 +53,11 @@ export class Door {
 
   /** Resolves inside. Rejects with `JoinError` when nothing can be done here, with `StreamError` without a service. */
   async enter(): Promise<void> {
-    const { stream, room, focus, jid, machine } = this.#parts
+    const { stream, room, focus, jid, machine, answered } = this.#parts
     try {
       for (;;) {
         try {
-          await requestConference(stream, focus, jid, machine)
+          answered(await requestConference(stream, focus, jid, machine))
           if (this.#closed) throw new StreamError('left')
           await room.join(this.#password)
           return

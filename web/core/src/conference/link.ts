@@ -321,7 +321,7 @@ export class MediaLink {
 
   #tellVideoTypes(): void {
     const session = this.#session
-    if (!session || !this.#channel) return
+    if (!session?.offer.video || !this.#channel) return
     const { camera, screen } = this.#parts.media.snapshot()
     this.#channel.setVideoType(session.sourceName('camera'), camera.state === 'on' ? 'camera' : 'none')
     if (this.#parts.own.hasShared) {

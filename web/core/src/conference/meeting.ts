@@ -27,6 +27,7 @@ import { handleFocusRequest } from './focus.ts'
 import { Gate } from './gate.ts'
 import { handleGesture, reactionMessage } from './gestures.ts'
 import { MediaLink, switchOff } from './link.ts'
+import { Mode } from './mode.ts'
 import { Moderator } from './moderation.ts'
 import { Occupants } from './occupants.ts'
 import { OwnState } from './own.ts'
@@ -35,6 +36,7 @@ import { Rules } from './rules.ts'
 import { ConferenceState } from './state.ts'
 
 const STATS_EVERY_MS = 1_000
+const AUDIO_ONLY: Promise<MediaOutcome> = Promise.resolve({ ok: false, code: 'audio-only' })
 const MODERATED: Promise<MediaOutcome> = Promise.resolve({ ok: false, code: 'moderated' })
 
 export class Meeting implements Conference {
@@ -48,6 +50,7 @@ export class Meeting implements Conference {
   readonly #link: MediaLink
   readonly #gate: Gate
   readonly #rules: Rules
+  readonly #mode: Mode
   readonly moderation: Moderator
   /** Newcomers may have to start muted; who comes back is none. */
   #newcomer = true
@@ -57,11 +60,12 @@ export class Meeting implements Conference {
     this.media = media
     this.#ownsMedia = ownsMedia
     this.#own = new OwnState(media, options.name?.trim() || null, options.codecs)
-    this.#state = new ConferenceState(normaliseRoomName(options.room) ?? '', this.#own.name, media.snapshot())
+    this.#state = new ConferenceState(normaliseRoomName(options.room) ?? '', this.#own.name, options.mode ?? 'all', media.snapshot())
     this.#occupants = new Occupants((source) => this.#link.track(source))
     this.#chat = new Chat(this.#state)
     this.#gate = new Gate(this.#state, this.#occupants, options.server.domain)
     this.#rules = new Rules(this.#state, (kind) => switchOff(media, kind))
+    this.#mode = new Mode(this.#state, (kind) => switchOff(media, kind))
     this.#connection = new Connection(options, this.#state, {
       presence: (id) => this.#own.presence(id),
       present: (occupant) => this.#present(occupant),
@@ -73,7 +77,11 @@ export class Meeting implements Conference {
       focusRequest: (request) => this.#focusRequest(request),
       self: (role) => this.#roleIs(role),
       changed: () => this.#gate.changed(),
-      announced: (message) => this.#rules.heard(message),
+      answered: (mode) => this.#mode.answered(mode),
+      announced: (message) => {
+        this.#rules.heard(message)
+        this.#mode.heard(message)
+      },
       entered: (seat) => this.#entered(seat),
       resumed: () => this.#link.resumed(),
       dropped: () => this.#dropped(),
@@ -120,10 +128,12 @@ export class Meeting implements Conference {
   }
 
   setCamera(on: boolean): Promise<MediaOutcome> {
+    if (on && this.#mode.audioOnly) return AUDIO_ONLY
     return on && this.#mustAsk('camera') ? MODERATED : this.media.setCamera(on)
   }
 
   startShare(options?: ShareOptions): Promise<MediaOutcome> {
+    if (this.#mode.audioOnly) return AUDIO_ONLY
     return this.#mustAsk('screen') ? MODERATED : this.media.startShare(options)
   }
 

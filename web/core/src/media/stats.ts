@@ -8,6 +8,7 @@ interface Sample {
   readonly received: number
   readonly packets: number
   readonly lost: number
+  readonly redundant: number
 }
 
 export class StatsSampler {
@@ -20,7 +21,7 @@ export class StatsSampler {
     downlinkEstimateBps: number | null
   ): Promise<MediaStats | null> {
     const report = await pc.getStats()
-    let [sent, received, packets, lost] = [0, 0, 0, 0]
+    let [sent, received, packets, lost, redundant] = [0, 0, 0, 0, 0]
     let roundTripMs: number | null = null
     const framesPerSecond = new Map<string, number>()
     for (const entry of report.values()) {
@@ -29,13 +30,14 @@ export class StatsSampler {
         received += entry.bytesReceived ?? 0
         packets += entry.packetsReceived ?? 0
         lost += entry.packetsLost ?? 0
+        if (entry.kind === 'audio') redundant += entry.fecPacketsReceived ?? 0
         const source = sources.get(entry.ssrc)
         if (source !== undefined && entry.kind === 'video') framesPerSecond.set(source, entry.framesPerSecond ?? 0)
       } else if (entry.type === 'candidate-pair' && entry.nominated && entry.currentRoundTripTime !== undefined) {
         roundTripMs = entry.currentRoundTripTime * 1000
       }
     }
-    const now: Sample = { at: Date.now(), sent, received, packets, lost }
+    const now: Sample = { at: Date.now(), sent, received, packets, lost, redundant }
     const last = this.#last
     this.#last = now
     if (!last || now.at <= last.at) return null
@@ -47,6 +49,7 @@ export class StatsSampler {
       sentBps: Math.max(0, ((now.sent - last.sent) * 8) / seconds),
       receivedBps: Math.max(0, ((now.received - last.received) * 8) / seconds),
       receivedLoss: arrived + missing === 0 ? 0 : missing / (arrived + missing),
+      redundantAudio: now.redundant > last.redundant,
       roundTripMs,
       downlinkEstimateBps,
       framesPerSecond

@@ -4,7 +4,7 @@ import type { Element } from 'ltx'
 import { StanzaError, el, errorInfo } from '../stanza/build.ts'
 import { NS } from '../stanza/ns.ts'
 import type { XmppStream } from '../stream/stream.ts'
-import type { FailureCode } from '../types.ts'
+import type { FailureCode, MediaMode } from '../types.ts'
 
 /** The focus answers when it is in the room, which takes it a while where it makes one. */
 const CONFERENCE_TIMEOUT_MS = 30_000
@@ -30,8 +30,13 @@ export class JoinError extends Error {
   }
 }
 
-/** Asks the focus for the conference: it makes the room if there is none. */
-export async function requestConference(stream: XmppStream, focus: string, room: string, machine: string): Promise<void> {
+/** What of media a room is for, where somebody says so; older services say nothing. */
+export function readMediaMode(said: unknown): MediaMode | null {
+  return said === 'audio' || said === 'all' ? said : null
+}
+
+/** Asks the focus for the conference: it makes the room if there is none. Says what of media the room is for, if told. */
+export async function requestConference(stream: XmppStream, focus: string, room: string, machine: string): Promise<MediaMode | null> {
   let answer: Element
   try {
     answer = await stream.request('set', focus, el('conference', NS.focus, { room, 'machine-uid': machine }), CONFERENCE_TIMEOUT_MS)
@@ -40,11 +45,16 @@ export async function requestConference(stream: XmppStream, focus: string, room:
       const { condition, text } = error.info
       // Without a host there is no meeting yet (protocol 1 §12.4).
       if (condition === 'not-authorized') throw new JoinError('not-authorized', { awaitsHost: true, text })
+      // Full for the moment, or about to be restarted: worth another try later (protocol 1 §12.4).
+      if (condition === 'resource-constraint') throw new JoinError('server-full', { text })
+      if (condition === 'service-unavailable') throw new JoinError('server-restarting', { text })
       throw new JoinError('request-refused', { text })
     }
     throw error
   }
-  if (answer.getChild('conference', NS.focus)?.attrs['ready'] !== 'true') throw new JoinError('request-refused', { transient: true })
+  const conference = answer.getChild('conference', NS.focus)
+  if (conference?.attrs['ready'] !== 'true') throw new JoinError('request-refused', { transient: true })
+  return readMediaMode(conference.getChildren('property').find(({ attrs }) => attrs['name'] === 'media')?.attrs['value'])
 }
 
 /** Protocol 1 §16: what a refused join means. */

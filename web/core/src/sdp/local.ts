@@ -77,12 +77,12 @@ export function acceptJingle(
   transport: LocalTransport,
   sources: readonly LocalSource[]
 ): Element {
+  const offered = offer.video ? [offer.audio, offer.video] : [offer.audio]
   const group = el(
     'group',
     NS.grouping,
     { semantics: 'BUNDLE' },
-    el('content', null, { name: 'audio' }),
-    el('content', null, { name: 'video' })
+    ...offered.map(({ kind }) => el('content', null, { name: kind }))
   )
   const content = (media: MediaOffer) => {
     const accepted = local.accepted.get(media.kind)
@@ -126,8 +126,7 @@ export function acceptJingle(
     NS.jingle,
     { action: 'session-accept', sid: offer.sid, initiator: offer.initiator, responder },
     group,
-    content(offer.audio),
-    content(offer.video)
+    ...offered.map(content)
   )
 }
 

@@ -47,7 +47,8 @@ export interface Offer {
   readonly initiator: string
   readonly bridgeSession: string | null
   readonly audio: MediaOffer
-  readonly video: MediaOffer
+  /** Null in an audio hall: there is no m-line for pictures. */
+  readonly video: MediaOffer | null
   readonly transport: TransportOffer
 }
 
@@ -63,13 +64,13 @@ export function readOffer(jingle: Element, from: string): Offer | null {
   const audio = content('audio')?.getChild('description')
   const video = content('video')?.getChild('description')
   const sid = jingle.attrs['sid']
-  if (!transport || !audio || !video || !sid || !feedback.audio || !feedback.video) return null
+  if (!transport || !audio || !sid || !feedback.audio || (video && !feedback.video)) return null
   return {
     sid,
     initiator: from,
     bridgeSession: jingle.getChild('bridge-session', NS.focus)?.attrs['id'] ?? null,
     audio: { kind: 'audio', ...readDescription(audio), feedback: feedback.audio },
-    video: { kind: 'video', ...preferred(readDescription(video)), feedback: feedback.video },
+    video: video && feedback.video ? { kind: 'video', ...preferred(readDescription(video)), feedback: feedback.video } : null,
     transport
   }
 }

@@ -14,12 +14,11 @@ export interface Section {
   readonly stream: Stream | null
 }
 
-/** The two sections every session has: they carry our microphone and camera. */
+/** The sections a session has from the start: they carry our microphone and, where there are pictures, our camera. */
 export function firstSections(offer: Offer): Section[] {
-  return [
-    { mid: '0', kind: 'audio', direction: 'sendrecv', stream: offer.audio.feedback },
-    { mid: '1', kind: 'video', direction: 'sendrecv', stream: offer.video.feedback }
-  ]
+  const { audio, video } = offer
+  const microphone: Section = { mid: '0', kind: 'audio', direction: 'sendrecv', stream: audio.feedback }
+  return video ? [microphone, { mid: '1', kind: 'video', direction: 'sendrecv', stream: video.feedback }] : [microphone]
 }
 
 /** SDP text of the whole session; `version` grows with every change (RFC 8829 §5.2.1). */
@@ -37,7 +36,8 @@ export function remoteDescription(offer: Offer, sections: readonly Section[], ve
 }
 
 function mediaLines(offer: Offer, section: Section): string[] {
-  const media: MediaOffer = section.kind === 'audio' ? offer.audio : offer.video
+  const media: MediaOffer | null = section.kind === 'audio' ? offer.audio : offer.video
+  if (!media) return []
   const { transport } = offer
   const lines = [
     `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${media.payloadTypes.map((pt) => pt.id).join(' ')}`,

@@ -104,6 +104,7 @@ export class MediaSession {
    */
   setTrack(role: LocalRole, track: MediaStreamTrack | null): Promise<void> {
     return this.#serial(async () => {
+      if (role !== 'microphone' && !this.offer.video) return
       if (role === 'screen' && track && !this.#screenSignalled) await this.#share(track)
       else await this.#attach(role, track)
     })
@@ -137,7 +138,8 @@ export class MediaSession {
   /** New or renamed slots. */
   map(sources: readonly MappedSource[]): void {
     let added = false
-    for (const mapped of sources) {
+    // What was not offered has no place in the description.
+    for (const mapped of sources.filter(({ kind }) => kind === 'audio' || this.offer.video)) {
       for (const slot of this.#slots.values()) if (slot.source === mapped.source) slot.source = null
       const known = this.#slots.get(mapped.ssrc)
       if (known) {
@@ -214,13 +216,14 @@ export class MediaSession {
 
   async #answerOffer(tracks: ReadonlyMap<LocalRole, MediaStreamTrack | null> | null): Promise<void> {
     await this.#setRemote()
-    for (const role of tracks ? (['microphone', 'camera'] as const) : []) {
+    const first: readonly LocalRole[] = this.offer.video ? ['microphone', 'camera'] : ['microphone']
+    for (const role of tracks ? first : []) {
       await this.#attach(role, tracks?.get(role) ?? null)
     }
     const local = await this.#answer()
     await this.#applyWanted('camera')
     if (!local.transport) throw new Error('the browser answered without a transport')
-    const sources = this.#sources(local, ['microphone', 'camera'])
+    const sources = this.#sources(local, first)
     await this.#handlers.request(acceptJingle(this.offer, this.#own.jid, local, local.transport, sources))
   }
 
