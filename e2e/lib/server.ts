@@ -47,6 +47,8 @@ export async function startServer(extra: string[] = [], http = nextPort++, addre
       '--media-port', `${media}`,
       // The browsers take the processors that the bridge would spare for people.
       '--media-shed-load', 'false',
+      // Nobody waits for rooms that a test has left open.
+      '--drain-timeout', '0s',
       ...extra,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -97,6 +97,7 @@ impl Bridge {
             bus: bus.clone(),
             channels: channels.clone(),
             peers: parts.iter().map(|part| part.peer.clone()).collect(),
+            forwarding: settings.of_conferences(),
             limits: settings.limits,
             ceilings: Ceilings::new(&settings.limits),
             gone: gone_sender,

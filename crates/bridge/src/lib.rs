@@ -40,6 +40,7 @@ pub mod bench;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use althing_forwarding::{Loudest, Settings as ForwardingSettings};
 pub use bridge::{Bridge, StartError};
 pub use drain::Drain;
 pub use limits::EndpointLimits;

@@ -26,6 +26,8 @@ pub struct Settings {
     pub split_above: usize,
     /// What one endpoint may send.
     pub limits: EndpointLimits,
+    /// What conferences begin with; what of it [`limits`](Self::limits) says too is taken from there.
+    pub forwarding: althing_forwarding::Settings,
     /// Whether media threads with too much to do leave things off, and newcomers last.
     pub shed_load: bool,
 }
@@ -42,8 +44,17 @@ impl Settings {
             workers: 0,
             split_above: 40,
             limits: EndpointLimits::default(),
+            forwarding: althing_forwarding::Settings::default(),
             shed_load: true,
         }
+    }
+
+    /// The settings of every conference.
+    pub(crate) fn of_conferences(&self) -> althing_forwarding::Settings {
+        let mut settings = self.forwarding.clone();
+        settings.max_sources_per_endpoint = self.limits.sources;
+        settings.keyframe_requests_per_second = self.limits.keyframe_requests_per_second;
+        settings
     }
 
     /// How many workers to start on this machine.

@@ -1,6 +1,6 @@
 //! The command line. The flags of `serve` are the keys of the configuration, every one.
 
-use althing_config::{KEYS, Settings, Sources};
+use althing_config::{Settings, Sources, keys};
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ pub(crate) fn command() -> Command {
             Command::new("serve")
                 .about("Start the server; no configuration is needed")
                 .arg(config_file())
-                .args(KEYS.iter().filter(|key| !key.is_secret()).map(|key| {
+                .args(keys().filter(|key| !key.is_secret()).map(|key| {
                     Arg::new(key.path())
                         .long(key.flag())
                         .value_name(key.value_name)
@@ -74,8 +74,7 @@ pub(crate) fn load(matches: &ArgMatches) -> Result<Loaded> {
         )),
         None => None,
     };
-    let flags = KEYS
-        .iter()
+    let flags = keys()
         .filter_map(|key| {
             let path = key.path();
             // Only `serve` has them.

@@ -9,9 +9,9 @@ use crate::entropy::OsEntropy;
 use crate::machine;
 use crate::rooms;
 use althing_api::Api;
-use althing_bridge::{Bridge, EndpointLimits};
+use althing_bridge::{Bridge, EndpointLimits, ForwardingSettings, Loudest};
 use althing_bus::{Bus, InProcess};
-use althing_config::{Hosts, Log, LogFormat, Settings};
+use althing_config::{Hosts, Log, LogFormat, Media, Settings};
 use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
 use althing_model::{Entropy as _, NodeId};
 use althing_signalling::Signalling;
@@ -232,6 +232,17 @@ fn name_the_key(error: althing_bridge::StartError) -> anyhow::Error {
     }
 }
 
+fn forwarding_settings(media: &Media) -> ForwardingSettings {
+    let mut forwarding = ForwardingSettings::default();
+    forwarding.loudest = (media.loudest_count > 0).then_some(Loudest {
+        above: media.loudest_above,
+        count: media.loudest_count,
+    });
+    forwarding.audio_slots = media.audio_slots;
+    forwarding.last_n_by_size = media.last_n_by_size.clone();
+    forwarding
+}
+
 fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Settings {
     let (media, endpoint) = (&settings.media, &settings.endpoint);
     althing_bridge::Settings {
@@ -256,6 +267,7 @@ fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Setting
             keyframe_requests_per_second: endpoint.keyframe_requests,
             messages_per_second: endpoint.messages,
         },
+        forwarding: forwarding_settings(media),
         shed_load: media.shed_load,
         ..althing_bridge::Settings::new(node)
     }
@@ -336,6 +348,22 @@ mod tests {
             ..althing_signalling::Settings::new(node, settings.domain)
         };
         assert_eq!(format!("{configured:?}"), format!("{by_itself:?}"));
+    }
+
+    #[test]
+    fn what_is_configured_of_voices_and_pictures_is_what_conferences_begin_with() {
+        let mut settings = Settings::default();
+        settings.media.loudest_above = 20;
+        settings.media.loudest_count = 5;
+        settings.media.audio_slots = 30;
+        settings.media.last_n_by_size = [(30, 16), (100, 9)].into();
+        let forwarding = forwarding_settings(&settings.media);
+        let loudest = forwarding.loudest.map(|l| (l.above, l.count));
+        assert_eq!(loudest, Some((20, 5)));
+        assert_eq!(forwarding.audio_slots, 30);
+        assert_eq!(forwarding.last_n_by_size, [(30, 16), (100, 9)].into());
+        settings.media.loudest_count = 0;
+        assert_eq!(forwarding_settings(&settings.media).loudest, None);
     }
 
     #[test]

@@ -376,7 +376,7 @@ async fn a_plan_survives_a_kill_and_without_a_key_there_is_no_interface() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_end_of_the_program_ends_is_written_down_too() {
     let (_folder, config) = configured("[audit]\nattendance = true\n");
-    let mut program = Program::start_with(&["--config", &config]);
+    let mut program = Program::start_with(&["--config", &config, "--drain-timeout", "0s"]);
     let data = program.data();
     let ada = Client::join(program.client("standup", "Ada"))
         .await

@@ -166,6 +166,36 @@ async fn a_drain_without_meetings_and_one_that_is_over_end_the_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn unless_told_otherwise_sigterm_waits_a_minute() {
+    let mut program = Program::start();
+    let asker = Asker::new(&program);
+    let ann = Client::join(program.client("standup", "Ann"))
+        .await
+        .unwrap();
+    tell(&program, Signal::SIGTERM);
+    while asker.health().await.0 != 503 {}
+    let (_, full) = asker.full_health().await;
+    assert!(
+        full["seconds_left"]
+            .as_u64()
+            .is_some_and(|s| (1..=60).contains(&s)),
+        "{full}"
+    );
+    ann.leave().await;
+    until("the meeting was all it waited for", LIMIT, || {
+        program.has_ended()
+    })
+    .await;
+    let mut hasty = Program::start_with(&["--drain-timeout", "0s"]);
+    let bo = Client::join(hasty.client("standup", "Bo")).await.unwrap();
+    let told = Instant::now();
+    tell(&hasty, Signal::SIGTERM);
+    until("nobody is waited for", LIMIT, || hasty.has_ended()).await;
+    assert!(told.elapsed() < PROMISE + Duration::from_millis(100));
+    drop(bo);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_operator_switches_a_drain_on_and_off() {
     let program = Program::start_with(&[]);
     let asker = Asker::new(&program);

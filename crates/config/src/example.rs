@@ -1,6 +1,6 @@
 use crate::api;
 use crate::auth;
-use crate::keys::{KEYS, Key};
+use crate::keys::{Key, keys};
 use crate::room;
 
 /// The example file: every key with its documentation, commented out at its default.
@@ -15,7 +15,7 @@ pub fn example() -> String {
          # commas there.\n",
     );
     let mut section = None;
-    for key in KEYS {
+    for key in keys() {
         if key.section() != section {
             text += &after(section);
             section = key.section();

@@ -1,6 +1,6 @@
 //! File, environment and flags, turned once into plain [`Settings`].
 //!
-//! Every key is one entry of a table ([`KEYS`]): its name, its documentation, its default as
+//! Every key is one entry of a table ([`keys`]): its name, its documentation, its default as
 //! written in a file, and how it is read. The file's keys, the `ALTHING_…` variables, the
 //! command-line flags and the example file all come from that table, so none can be forgotten. The
 //! keys of tokens (`[[auth.key]]`) and what rooms begin with (`[[room]]`) are lists of tables, and
@@ -26,7 +26,7 @@ mod settings;
 mod value;
 
 pub use example::example;
-pub use keys::{KEYS, Key, nearest};
+pub use keys::{Key, keys, nearest};
 pub use load::{ConfigError, Problem, Sources, Where, load};
 pub use settings::{
     Advertise, Api, ApiKey, Audit, Auth, AuthKey, AuthKeySource, Endpoint, Hosts, Http, Limits,

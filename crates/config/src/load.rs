@@ -1,7 +1,7 @@
 use crate::api;
 use crate::auth;
 use crate::file;
-use crate::keys::{FILE_VARIABLE, KEYS, Key, PREFIX, is_section, nearest};
+use crate::keys::{FILE_VARIABLE, Key, PREFIX, is_section, keys, nearest};
 use crate::room;
 use crate::settings::{Hosts, Moderators, RoomPreset, Settings};
 use crate::value::Given;
@@ -109,6 +109,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     }
     if loader.problems.is_empty() {
         loader.somebody_must_get_in();
+        loader.voices_must_have_slots();
     }
     if loader.problems.is_empty() {
         Ok(loader.settings)
@@ -170,6 +171,26 @@ impl Loader {
         }
     }
 
+    /// With fewer slots than voices at once somebody would not be heard.
+    fn voices_must_have_slots(&mut self) {
+        let media = &self.settings.media;
+        let needed = match media.loudest_count {
+            0 => return,
+            count => 2 * count + 1,
+        };
+        if media.audio_slots >= needed {
+            return;
+        }
+        let message = format!(
+            "media.audio_slots must be {needed} at least for a media.loudest_count of {}, not {}",
+            media.loudest_count, media.audio_slots
+        );
+        let set = ["media.audio_slots", "media.loudest_count"];
+        if let Some(place) = set.iter().find_map(|path| self.places.get(*path).cloned()) {
+            self.problem(place, message);
+        }
+    }
+
     /// A list of tables, read.
     fn list<T>(
         &mut self,
@@ -223,7 +244,7 @@ impl Loader {
         };
         for entry in entries {
             let place = Where::File(path.to_owned(), entry.line);
-            if let Some(key) = KEYS.iter().find(|key| key.path() == entry.path) {
+            if let Some(key) = keys().find(|key| key.path() == entry.path) {
                 self.set(key, &entry.value, place);
             } else if entry.path == auth::PATH {
                 self.auth_keys(path, entry.line, &entry.value);
@@ -272,7 +293,7 @@ impl Loader {
 
     fn variable(&mut self, name: &OsStr, value: &OsStr) {
         let place = Where::Variable(name.to_string_lossy().into_owned());
-        let Some(key) = KEYS.iter().find(|key| name == key.variable().as_str()) else {
+        let Some(key) = keys().find(|key| name == key.variable().as_str()) else {
             let near = nearest(&name.to_string_lossy(), Key::variable);
             return self.problem(
                 place,
@@ -286,7 +307,7 @@ impl Loader {
     }
 
     fn flag(&mut self, path: &str, text: &str) {
-        match KEYS.iter().find(|key| key.path() == path) {
+        match keys().find(|key| key.path() == path) {
             Some(key) => self.set(key, &Given::Text(text.to_owned()), Where::Flag(key.flag())),
             None => self.problem(
                 Where::Flag(path.to_owned()),

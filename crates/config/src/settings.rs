@@ -1,5 +1,6 @@
 use althing_model::{MediaMode, Secret};
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -117,6 +118,14 @@ pub struct Media {
     pub mode: MediaMode,
     /// Whether clients that can send sound twice do.
     pub redundant_audio: bool,
+    /// With more open microphones than this only the loudest are sent.
+    pub loudest_above: usize,
+    /// How many those are; 0 is all, always.
+    pub loudest_count: usize,
+    /// Voices that a client has at hand.
+    pub audio_slots: usize,
+    /// Video sources that a client is sent at most, from so many endpoints on.
+    pub last_n_by_size: BTreeMap<usize, u32>,
     /// Whether too much load takes pictures first, and keeps newcomers out.
     pub shed_load: bool,
 }
@@ -381,8 +390,9 @@ impl Default for Settings {
             // no address, a room opened by any name of this machine is one room.
             domain: "meet.jitsi".to_owned(),
             data: None,
-            // A service manager that asks us to stop expects that we do.
-            drain_timeout: Duration::ZERO,
+            // A meeting that is about to end ends by itself, and an empty server at once. Longer, and
+            // service managers kill: systemd does so after 90 s unless told otherwise.
+            drain_timeout: Duration::from_secs(60),
             http: Http {
                 // For a reverse proxy and for localhost, where browsers allow the camera over HTTP.
                 listen: vec![everywhere(8000)],
@@ -408,6 +418,12 @@ impl Default for Settings {
                 mode: MediaMode::All,
                 // Lost packets are what people hear of a bad line, and sound is the smallest part of it.
                 redundant_audio: true,
+                // More who speak at once nobody understands.
+                loudest_above: 10,
+                loudest_count: 3,
+                audio_slots: 20,
+                // Clients ask for what they show, and the bridge for no more than paths carry.
+                last_n_by_size: BTreeMap::new(),
                 shed_load: true,
             },
             log: Log {

@@ -3,6 +3,7 @@
 use crate::file::Entry;
 use crate::settings::{Advertise, Rate};
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -131,6 +132,24 @@ pub(crate) fn rate(given: &Given) -> Result<Rate, Refusal> {
         Some([per_second, at_once]) => Ok(Rate::new(*per_second, *at_once)),
         _ => Err(wrong()),
     }
+}
+
+/// `["30:16", "100:9"]`: how many from so many on.
+pub(crate) fn last_n(given: &Given) -> Result<BTreeMap<usize, u32>, Refusal> {
+    let mut sizes = BTreeMap::new();
+    for item in given.list()? {
+        let wrong = || expected("SIZE:NUMBER, such as \"30:16\"", &format!("{item:?}"));
+        let (size, number) = item.split_once(':').ok_or_else(wrong)?;
+        let size: u32 = size.trim().parse().map_err(|_| wrong())?;
+        let number: u32 = number.trim().parse().map_err(|_| wrong())?;
+        if size == 0 || size > 100_000 || number > 10_000 {
+            return Err(wrong());
+        }
+        if sizes.insert(size as usize, number).is_some() {
+            return Err(format!("has {size} people twice"));
+        }
+    }
+    Ok(sizes)
 }
 
 /// A time as every setting has it: `0s`, `500ms`, `90s`, `5m`, `2h`; at most a week, which is longer
@@ -331,6 +350,31 @@ mod tests {
             let refusal = rate(&wrong).unwrap_err();
             assert!(refusal.contains("such as [50, 2000]"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn sizes_are_given_with_how_many() {
+        let list = |items: &[&str]| Given::List(items.iter().map(|i| (*i).to_owned()).collect());
+        assert_eq!(last_n(&list(&[])), Ok(BTreeMap::new()));
+        assert_eq!(
+            last_n(&list(&["100:9", "30 : 16", "500:0"])),
+            Ok([(30, 16), (100, 9), (500, 0)].into())
+        );
+        for wrong in [
+            "", "30", "30:", ":9", "0:9", "-1:9", "30:-1", "30:9:9", "1e9:1",
+        ] {
+            let refusal = last_n(&list(&[wrong])).unwrap_err();
+            assert!(refusal.contains("such as \"30:16\""), "{refusal}");
+        }
+        assert_eq!(
+            last_n(&list(&["30:9", "30:8"])),
+            Err("has 30 people twice".to_owned())
+        );
+        // From the environment or a flag.
+        assert_eq!(
+            last_n(&Given::Text("30:16, 100:9".into())).unwrap().len(),
+            2
+        );
     }
 
     #[test]

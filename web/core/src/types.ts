@@ -243,7 +243,7 @@ export interface MediaStats {
   readonly receivedBps: number
   /** 0 to 1 over the last second. */
   readonly receivedLoss: number
-  /** Some sound came twice (RED), so that single lost packets are not heard. */
+  /** Sound goes twice (RED), so that single lost packets are not heard: offered, and taken by this browser. */
   readonly redundantAudio: boolean
   readonly roundTripMs: number | null
   /** The bridge's estimate of what it can send to us, bits per second. */

@@ -19,6 +19,6 @@ describe('which codec is sent', () => {
   test('comes first in the offer, and nothing is lost', () => {
     const payloadTypes = ['VP8', 'VP9', 'rtx'].map((name, id) => ({ id, name, clockRate: 90_000, channels: 1, parameters: [], feedback: [] }))
     const offer = { video: { payloadTypes } } as unknown as Offer
-    expect(withCodec(offer, 'vp9').video.payloadTypes.map(({ name }) => name)).toEqual(['VP9', 'VP8', 'rtx'])
+    expect(withCodec(offer, 'vp9').video?.payloadTypes.map(({ name }) => name)).toEqual(['VP9', 'VP8', 'rtx'])
   })
 })

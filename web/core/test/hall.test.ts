@@ -84,5 +84,8 @@ describe('in an audio hall', () => {
     expect(sdp.match(/^m=/gmu)).toHaveLength(2)
     expect(sdp).toContain('a=ssrc:551200777 ')
     expect(meeting.snapshot().media).toBe('connected')
+    // The browser took RED.
+    await pass(2_000)
+    expect(meeting.snapshot().stats?.redundantAudio).toBe(true)
   })
 })

@@ -667,23 +667,22 @@ describe('figures', () => {
     const peer = FakePeer.last
     service.channel.say(map('Video', [`${BO}-v0`, 7001, 7002]))
     service.channel.say(JSON.stringify({ colibriClass: 'ConnectionStats', estimatedDownlinkBandwidth: 2_000_000 }))
-    const report = (bytes: number, lost: number, redundant = 0) =>
+    const report = (bytes: number, lost: number) =>
       new Map<string, Record<string, unknown>>([
         ['o', { type: 'outbound-rtp', bytesSent: bytes }],
         ['i', { type: 'inbound-rtp', kind: 'video', ssrc: 7001, bytesReceived: 2 * bytes, packetsReceived: 90, packetsLost: lost, framesPerSecond: 30 }],
-        ['a', { type: 'inbound-rtp', kind: 'audio', fecPacketsReceived: redundant }],
         ['p', { type: 'candidate-pair', nominated: true, currentRoundTripTime: 0.02 }]
       ])
     peer.report = report(1_000, 0)
     await pass(1_000)
     expect(meeting.snapshot().stats).toBeNull()
-    peer.report = report(2_000, 10, 50)
+    peer.report = report(2_000, 10)
     await pass(1_000)
     expect(meeting.snapshot().stats).toMatchObject({
       sentBps: 8_000,
       receivedBps: 16_000,
       receivedLoss: 1,
-      redundantAudio: true,
+      redundantAudio: false,
       roundTripMs: 20,
       downlinkEstimateBps: 2_000_000,
       framesPerSecond: new Map([[`${BO}-v0`, 30]])

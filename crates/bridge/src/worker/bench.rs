@@ -190,6 +190,7 @@ impl Meeting {
             bus: Arc::new(InProcess::new()),
             channels: Arc::new(Channels::default()),
             peers: vec![peer],
+            forwarding: althing_forwarding::Settings::default(),
             limits: EndpointLimits::default(),
             ceilings: Ceilings::new(&EndpointLimits::default()),
             gone: tokio::sync::mpsc::channel(1).0,

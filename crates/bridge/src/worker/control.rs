@@ -12,7 +12,7 @@ use althing_control::{
     Allocate, Allocated, BridgeReply, BridgeRequest, ChannelAddress, EndpointState, Fingerprint,
     LocalTransport, RefusalCode, RemoteTransport, SlotMode, Update,
 };
-use althing_forwarding::{EndpointSettings, Limits, Settings as ForwardingSettings};
+use althing_forwarding::{EndpointSettings, Limits};
 use althing_model::{ConferenceId, EndpointId, FeedbackSources, Secret};
 use althing_transport::{
     DtlsRole, IceCredentials, RemoteParameters, Settings as TransportSettings, Transport,
@@ -160,9 +160,7 @@ impl State {
         } else {
             tracing::info!(conference = %id, worker = self.index, "conference has a part here too");
         }
-        let mut settings = ForwardingSettings::default();
-        settings.max_sources_per_endpoint = self.shared.limits.sources;
-        settings.keyframe_requests_per_second = self.shared.limits.keyframe_requests_per_second;
+        let settings = self.shared.forwarding.clone();
         let seed = self.entropy.next_u64();
         let generation = self.next_generation();
         let slot = self.conferences.insert(Conference {

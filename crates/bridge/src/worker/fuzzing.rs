@@ -172,6 +172,7 @@ impl World {
             bus: Arc::new(InProcess::new()),
             channels: Arc::new(Channels::default()),
             peers: peers.into(),
+            forwarding: althing_forwarding::Settings::default(),
             ceilings: Ceilings::new(&limits),
             limits,
             gone: tokio::sync::mpsc::channel(1).0,

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) peers: Vec<Peer>,
+    /// What conferences begin with.
+    pub(crate) forwarding: althing_forwarding::Settings,
     pub(crate) limits: EndpointLimits,
     pub(crate) ceilings: Ceilings,
     /// What workers do unasked.

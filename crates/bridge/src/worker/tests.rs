@@ -85,6 +85,7 @@ impl Bench {
             bus,
             channels: channels.clone(),
             peers,
+            forwarding: althing_forwarding::Settings::default(),
             limits: EndpointLimits::default(),
             ceilings: Ceilings::new(&EndpointLimits::default()),
             gone: gone_sender,

@@ -128,12 +128,33 @@ fn the_file_can_be_named_by_the_environment() {
 
 #[test]
 fn documented_defaults_are_the_defaults() {
-    for key in KEYS {
+    for key in keys() {
         let mut file = key
             .section()
             .map_or_else(String::new, |s| format!("[{s}]\n"));
         file += &format!("{} = {}\n", key.name(), key.default);
         let settings = load(&sources(&file, &[], &[]));
         assert_eq!(settings, Ok(Settings::default()), "{}", key.path());
+    }
+}
+
+#[test]
+fn every_voice_that_is_heard_has_a_slot() {
+    for (media, right) in [
+        ("loudest_count = 9\n", true),
+        ("loudest_count = 10\n", false),
+        ("loudest_count = 10\naudio_slots = 21\n", true),
+        ("audio_slots = 7\n", true),
+        ("audio_slots = 6\n", false),
+        ("audio_slots = 1\nloudest_count = 0\n", true),
+    ] {
+        let file = format!("[media]\n{media}");
+        match load(&sources(&file, &[], &[])) {
+            Ok(_) => assert!(right, "{media}"),
+            Err(error) => {
+                assert!(!right, "{error}");
+                assert!(error.to_string().contains("at least for"), "{error}");
+            }
+        }
     }
 }

@@ -130,7 +130,7 @@ async fn a_room_may_be_for_everything_where_others_are_halls() {
     .await;
     let mut ada = house.client().await;
     let ready = ada.request_conference(ROOM).await;
-    assert_eq!(announced(&ready), None);
+    assert_eq!(announced(&ready).as_deref(), Some("all"));
     assert!(!is_hall(&ada.join(ROOM).await));
     let _bob = house.joined(ROOM).await;
     let (_, offer) = ada.offered(&[]).await;

@@ -188,7 +188,7 @@ export class MediaLink {
   async sample(): Promise<void> {
     const session = this.#session
     if (!session) return
-    const stats = await this.#sampler.sample(session.pc, session.sources(), this.#downlink).catch(() => null)
+    const stats = await this.#sampler.sample(session.pc, session.sources(), this.#downlink, session.redundantAudio).catch(() => null)
     if (stats && session === this.#session) this.#parts.state.set({ stats })
   }
 

@@ -8,7 +8,6 @@ interface Sample {
   readonly received: number
   readonly packets: number
   readonly lost: number
-  readonly redundant: number
 }
 
 export class StatsSampler {
@@ -18,10 +17,11 @@ export class StatsSampler {
   async sample(
     pc: RTCPeerConnection,
     sources: ReadonlyMap<number, string>,
-    downlinkEstimateBps: number | null
+    downlinkEstimateBps: number | null,
+    redundantAudio: boolean
   ): Promise<MediaStats | null> {
     const report = await pc.getStats()
-    let [sent, received, packets, lost, redundant] = [0, 0, 0, 0, 0]
+    let [sent, received, packets, lost] = [0, 0, 0, 0]
     let roundTripMs: number | null = null
     const framesPerSecond = new Map<string, number>()
     for (const entry of report.values()) {
@@ -30,14 +30,13 @@ export class StatsSampler {
         received += entry.bytesReceived ?? 0
         packets += entry.packetsReceived ?? 0
         lost += entry.packetsLost ?? 0
-        if (entry.kind === 'audio') redundant += entry.fecPacketsReceived ?? 0
         const source = sources.get(entry.ssrc)
         if (source !== undefined && entry.kind === 'video') framesPerSecond.set(source, entry.framesPerSecond ?? 0)
       } else if (entry.type === 'candidate-pair' && entry.nominated && entry.currentRoundTripTime !== undefined) {
         roundTripMs = entry.currentRoundTripTime * 1000
       }
     }
-    const now: Sample = { at: Date.now(), sent, received, packets, lost, redundant }
+    const now: Sample = { at: Date.now(), sent, received, packets, lost }
     const last = this.#last
     this.#last = now
     if (!last || now.at <= last.at) return null
@@ -49,7 +48,7 @@ export class StatsSampler {
       sentBps: Math.max(0, ((now.sent - last.sent) * 8) / seconds),
       receivedBps: Math.max(0, ((now.received - last.received) * 8) / seconds),
       receivedLoss: arrived + missing === 0 ? 0 : missing / (arrived + missing),
-      redundantAudio: now.redundant > last.redundant,
+      redundantAudio,
       roundTripMs,
       downlinkEstimateBps,
       framesPerSecond

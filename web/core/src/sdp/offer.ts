@@ -78,6 +78,7 @@ export function readOffer(jingle: Element, from: string): Offer | null {
 /** The same offer with a video codec first: what is sent is the first of them. */
 export function withCodec(offer: Offer, codec: string): Offer {
   const isFirst = (pt: PayloadType) => pt.name.toLowerCase() === codec
+  if (!offer.video) return offer
   const { payloadTypes } = offer.video
   const ordered = [...payloadTypes.filter(isFirst), ...payloadTypes.filter((pt) => !isFirst(pt))]
   return { ...offer, video: { ...offer.video, payloadTypes: ordered } }

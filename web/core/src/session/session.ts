@@ -63,6 +63,7 @@ export class MediaSession {
   readonly #further: readonly Encoding[] = 'mozInnerScreenX' in globalThis ? [] : furtherEncodings()
   /** What video is sent in. */
   #codec: string
+  #redundantAudio = false
   #version = 1
   #queue: Promise<void> = Promise.resolve()
   #batch: ReturnType<typeof setTimeout> | undefined
@@ -129,6 +130,11 @@ export class MediaSession {
     if (!role) return
     this.#wanted.set(role, maxHeight)
     void this.#serial(() => this.#applyWanted(role)).catch(() => {})
+  }
+
+  /** Sound goes twice both ways: offered, and taken by the browser. */
+  get redundantAudio(): boolean {
+    return this.#redundantAudio
   }
 
   sourceName(role: LocalRole): string {
@@ -222,6 +228,8 @@ export class MediaSession {
     }
     const local = await this.#answer()
     await this.#applyWanted('camera')
+    const red = this.offer.audio.payloadTypes.find(({ name }) => name.toLowerCase() === 'red')
+    this.#redundantAudio = red !== undefined && (local.accepted.get('audio')?.payloadTypes.has(red.id) ?? false)
     if (!local.transport) throw new Error('the browser answered without a transport')
     const sources = this.#sources(local, first)
     await this.#handlers.request(acceptJingle(this.offer, this.#own.jid, local, local.transport, sources))
