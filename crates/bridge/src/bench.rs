@@ -1,3 +1,3 @@
 //! Doors for the benchmark of the packet path; nothing else may use them.
 
-pub use crate::worker::bench::{Kind, Meeting, Speaker};
+pub use crate::worker::bench::{Crowd, Kind, Meeting, Outcome, Speaker};

@@ -179,3 +179,39 @@ async fn a_client_killed_in_mid_call_is_gone_for_the_others() {
     .await;
     ada.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_on_two_media_threads_is_one_meeting() {
+    let program = Program::start_with(&["--media-workers", "2", "--media-split-above", "1"]);
+    let mut clients = Vec::new();
+    for name in ["Ada", "Bo", "Cy", "Di"] {
+        let settings = sender(program.client("large", name));
+        clients.push((name, Client::join(settings).await.unwrap()));
+    }
+    for (name, client) in &clients {
+        until(&format!("{name} hears three"), LIMIT, || {
+            client.stats().audio.senders == 3
+        })
+        .await;
+        until(&format!("{name} sees three"), LIMIT, || {
+            client.stats().video.senders == 3
+        })
+        .await;
+    }
+    let metrics = program.metrics();
+    assert_eq!(metrics["althing_bridge_conferences"], 1.0);
+    assert!(metrics["althing_bridge_relayed_packets_total"] > 100.0);
+    for (name, client) in &clients {
+        let stats = client.stats();
+        for kind in [&stats.audio, &stats.video] {
+            assert_eq!((kind.wrong, kind.duplicates), (0, 0), "{name}: {stats:?}");
+        }
+    }
+    for (left, (name, client)) in clients.into_iter().enumerate() {
+        until(&format!("{name} knows who is gone"), LIMIT, || {
+            client.stats().others == 3 - left
+        })
+        .await;
+        client.leave().await;
+    }
+}

@@ -1,4 +1,9 @@
-//! One worker as it handles a packet, without thread and sockets, in virtual time.
+//! One worker as it handles a packet, without thread and sockets, in virtual time; and several, with
+//! both.
+
+mod crowd;
+
+pub use crowd::{Crowd, Outcome};
 
 use crate::channel::Channels;
 use crate::limits::{Ceilings, EndpointLimits};
@@ -22,6 +27,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+const FEEDBACK: FeedbackSources = FeedbackSources {
+    audio: Ssrc(1),
+    video: Ssrc(2),
+};
 
 /// Steps until slots are open and buffers have their size: more than the history holds.
 const WARM_UP: usize = 3000;
@@ -81,6 +91,14 @@ pub struct Speaker {
 }
 
 impl Speaker {
+    const fn new(transport: Transport, kind: Kind) -> Self {
+        Self {
+            transport,
+            kind,
+            number: 0,
+        }
+    }
+
     /// Its next datagram, sealed.
     ///
     /// # Panics
@@ -150,11 +168,7 @@ impl Meeting {
         }
         let speaker = meeting.state.by_ufrag.len();
         assert_eq!(speaker, receivers + 1, "everybody is in");
-        let mut speaker = Speaker {
-            transport,
-            kind,
-            number: 0,
-        };
+        let mut speaker = Speaker::new(transport, kind);
         meeting.now += Duration::from_secs(1);
         meeting.timeouts();
         for _ in 0..WARM_UP {
@@ -207,56 +221,10 @@ impl Meeting {
 
     /// The first one's datagrams come by `path`; the others only receive.
     fn join(&mut self, index: usize, transport: Transport) {
-        let id = EndpointId::new(format!("e{index}")).expect("an id");
-        let request = BridgeRequest::Allocate(Allocate {
-            conference: ConferenceId::new("c1").expect("an id"),
-            endpoint: id.clone(),
-            role: Role::Participant,
-            may_send: MediaKinds::ALL,
-            receives_audio: true,
-            receives_video: true,
-            transport_cc: true,
-            e2ee: false,
-            slots: SlotMode::Rewriting,
-            feedback: FeedbackSources {
-                audio: Ssrc(1),
-                video: Ssrc(2),
-            },
-            events_to: "focus.n1".to_owned(),
-        });
-        let (reply, _) = oneshot::channel();
-        let command = Command::Control {
-            request: Box::new(request),
-            number: index as u64 + 1,
-            reply,
-        };
-        let state = &mut self.state;
-        assert_eq!(state.handle_command(self.now, command), Next::GoOn);
-        state.finish_batch(self.now);
-
-        let slot = state.conferences[0].by_id[&id];
-        let endpoint = &mut state.endpoints[slot];
-        endpoint.transport = transport;
-        endpoint.path = Some(self.path);
-        state.census.set_connected(endpoint, true);
-        let key = endpoint.key;
-        if index == 0 {
-            assert!(state.addresses.insert(self.path, Owner::Here(slot)));
-        }
-        let core = &mut state.conferences[0].core;
-        core.connected(self.now, key, true);
-        core.channel_opened(self.now, key);
-        let want_all = ClientMessage::ReceiverVideoConstraints(VideoConstraints {
-            last_n: Some(-1),
-            ..VideoConstraints::default()
-        });
-        core.handle_message(self.now, key, want_all);
-        let first = index as u32;
-        let sources = [("a0", Kind::Audio), ("v0", Kind::Video)]
-            .map(|(suffix, kind)| source(&id, suffix, kind.ssrc().0 + first));
-        core.set_sources(self.now, key, sources.into());
-        state.touch_conference(0);
-        state.finish_batch(self.now);
+        let conference = ConferenceId::new("c1").expect("an id");
+        let endpoint = (index, transport, self.path);
+        let arrives_by = (index == 0).then_some(self.path);
+        join(&mut self.state, self.now, &conference, endpoint, arrives_by);
     }
 
     /// One datagram of the speaker arrives and goes out to everybody, into the send buffer and
@@ -269,22 +237,91 @@ impl Meeting {
     }
 
     fn timeouts(&mut self) {
-        while let Some((at, timer)) = self.state.timers.pop_due(self.now) {
-            let Timer::Conference { slot, .. } = timer else {
-                continue;
-            };
-            let conference = &mut self.state.conferences[slot];
-            if conference.scheduled == Some(at) {
-                conference.scheduled = None;
-                self.state.conference_due(self.now, slot);
-            }
-        }
+        timeouts(&mut self.state, self.now);
     }
 
     /// Datagrams that left the worker so far.
     #[must_use]
     pub const fn packets_sent(&self) -> u64 {
         self.state.queue.counters.packets
+    }
+}
+
+/// An endpoint of this number, transport and path to it comes to a worker's one conference, sees
+/// and hears everybody and has sources of its own. Datagrams may come from it.
+fn join(
+    state: &mut State,
+    now: Instant,
+    conference: &ConferenceId,
+    (index, transport, path): (usize, Transport, Path),
+    arrives_by: Option<Path>,
+) -> (Allocate, Vec<SourceDescription>) {
+    let id = EndpointId::new(format!("e{index}")).expect("an id");
+    let request = Allocate {
+        conference: conference.clone(),
+        endpoint: id.clone(),
+        role: Role::Participant,
+        may_send: MediaKinds::ALL,
+        receives_audio: true,
+        receives_video: true,
+        transport_cc: true,
+        e2ee: false,
+        slots: SlotMode::Rewriting,
+        feedback: FEEDBACK,
+        events_to: "focus.n1".to_owned(),
+    };
+    let (reply, _) = oneshot::channel();
+    let command = Command::Control {
+        request: Box::new(BridgeRequest::Allocate(request.clone())),
+        number: number(index),
+        reply,
+    };
+    assert_eq!(state.handle_command(now, command), Next::GoOn);
+    state.finish_batch(now);
+
+    let slot = state.conferences[0].by_id[&id];
+    let endpoint = &mut state.endpoints[slot];
+    endpoint.transport = transport;
+    endpoint.path = Some(path);
+    state.census.set_connected(endpoint, true);
+    let key = endpoint.key;
+    if let Some(path) = arrives_by {
+        assert!(state.addresses.insert(path, Owner::Here(slot)));
+    }
+    let core = &mut state.conferences[0].core;
+    core.connected(now, key, true);
+    core.channel_opened(now, key);
+    let want_all = ClientMessage::ReceiverVideoConstraints(VideoConstraints {
+        last_n: Some(-1),
+        ..VideoConstraints::default()
+    });
+    core.handle_message(now, key, want_all);
+    let first = index as u32;
+    let sources: Vec<_> = [("a0", Kind::Audio), ("v0", Kind::Video)]
+        .map(|(suffix, kind)| source(&id, suffix, kind.ssrc().0 + first))
+        .into();
+    core.set_sources(now, key, sources.clone());
+    state.touch_conference(0);
+    state.finish_batch(now);
+    (request, sources)
+}
+
+/// By which workers know an endpoint.
+const fn number(index: usize) -> u64 {
+    index as u64 + 1
+}
+
+/// What the conference wants done in time.
+fn timeouts(state: &mut State, now: Instant) {
+    while let Some((at, timer)) = state.timers.pop_due(now) {
+        let Timer::Conference { slot, .. } = timer else {
+            continue;
+        };
+        let conference = &mut state.conferences[slot];
+        if conference.scheduled == Some(at) {
+            conference.scheduled = None;
+            state.conference_due(now, slot);
+        }
     }
 }
 

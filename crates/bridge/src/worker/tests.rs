@@ -1,5 +1,6 @@
 //! One worker without thread and sockets, in virtual time.
 
+mod parts;
 mod protection;
 
 use super::control::Next;
@@ -115,10 +116,11 @@ impl Bench {
         self.state.finish_batch(self.now);
         let state = &self.state;
         assert_eq!(state.census, state.count_all());
-        let sizes = state.conferences.iter().map(|(_, c)| c.by_id.len());
+        let sizes = state.conferences.iter().map(|(_, c)| c.size());
+        let homes = state.conferences.iter().filter(|(_, c)| c.is_home);
         for (count, there_are) in [
             (Count::Endpoints, state.endpoints.len()),
-            (Count::Conferences, state.conferences.len()),
+            (Count::Conferences, homes.count()),
             (Count::LargestConference, sizes.max().unwrap_or(0)),
         ] {
             assert_eq!(self.count(count), there_are as u64, "{count:?}");
