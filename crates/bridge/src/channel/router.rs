@@ -18,9 +18,10 @@ use tokio_util::task::TaskTracker;
 /// that one somewhat too long costs only itself.
 const MAX_FRAME_BYTES: usize = 256 * 1024;
 
-/// What each socket reads and writes at once, in bytes. The library's own 128 KiB are held for as
-/// long as a channel is open, by every participant.
-const SOCKET_BUFFER: usize = 16 * 1024;
+/// What each socket reads at once, and how much gathers before it is written, in bytes. The library
+/// holds as much for as long as a channel is open, by every participant; its own is 128 KiB each.
+const READ_BUFFER: usize = 1024;
+const WRITE_BUFFER: usize = 2 * 1024;
 
 /// What every socket of this bridge needs.
 #[derive(Debug)]
@@ -87,8 +88,8 @@ async fn upgrade(
         Ok(upgrade) => upgrade
             .max_frame_size(MAX_FRAME_BYTES)
             .max_message_size(MAX_FRAME_BYTES)
-            .read_buffer_size(SOCKET_BUFFER)
-            .write_buffer_size(SOCKET_BUFFER)
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
             .on_upgrade(move |websocket| {
                 let tasks = service.tasks.clone();
                 tasks.track_future(socket::run(websocket, channel, service))

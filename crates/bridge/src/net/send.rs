@@ -118,6 +118,8 @@ struct Run {
     plain_len: usize,
     segment: usize,
     segments: usize,
+    /// How many may go in one call.
+    most: usize,
     open: bool,
 }
 
@@ -157,7 +159,7 @@ impl SendQueue {
             && self
                 .runs
                 .get(spot.run)
-                .is_some_and(|run| run.takes(path, plain_len, self.wire.max_segments(path.local)));
+                .is_some_and(|run| run.takes(&path, plain_len));
         if !joins {
             spot.run = self.start_run(path, true);
             spot.epoch = self.epoch;
@@ -214,7 +216,13 @@ impl SendQueue {
         }
         let index = self.used;
         self.used += 1;
-        self.runs[index].begin(path, open);
+        // Found once for a run, not for each packet of a frame.
+        let most = if open {
+            self.wire.max_segments(path.local)
+        } else {
+            1
+        };
+        self.runs[index].begin(path, most);
         index
     }
 }
@@ -228,28 +236,30 @@ impl Run {
             plain_len: 0,
             segment: 0,
             segments: 0,
+            most: 1,
             open: false,
         }
     }
 
-    fn begin(&mut self, path: Path, open: bool) {
+    fn begin(&mut self, path: Path, most: usize) {
         self.path = Some(path);
         self.data.clear();
         self.complete = 0;
         self.plain_len = usize::MAX;
         self.segment = 0;
         self.segments = 0;
-        self.open = open;
+        self.most = most;
+        self.open = most > 1;
     }
 
     /// Whether one more datagram may join. The tag is as long for each packet of a receiver, so
     /// equal plaintexts make equal datagrams.
-    fn takes(&self, path: Path, plain_len: usize, max_segments: usize) -> bool {
+    fn takes(&self, path: &Path, plain_len: usize) -> bool {
         self.open
-            && self.segments < max_segments
+            && self.segments < self.most
             && plain_len <= self.plain_len
             && self.complete + self.segment <= MAX_RUN_BYTES
-            && self.path == Some(path)
+            && self.path.as_ref() == Some(path)
     }
 
     fn write<E>(

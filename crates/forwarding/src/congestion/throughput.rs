@@ -12,10 +12,12 @@ const MAX_PACKETS: usize = 500;
 const MIN_WINDOW: i64 = 1_000_000;
 const MAX_WINDOW: i64 = 5_000_000;
 
+/// Sixteen bytes: all of them are looked at with every feedback, for every receiver.
 #[derive(Debug, Clone, Copy)]
 struct Arrived {
     arrival: i64,
-    sent_at: Instant,
+    /// When it was sent, in microseconds since the origin; wraps, which the window is too short for.
+    sent: u32,
     size: u32,
 }
 
@@ -23,6 +25,7 @@ struct Arrived {
 #[derive(Debug, Default)]
 pub(crate) struct Throughput {
     window: VecDeque<Arrived>,
+    origin: Option<Instant>,
 }
 
 impl Throughput {
@@ -31,9 +34,14 @@ impl Throughput {
             let Some(arrival) = result.arrival else {
                 continue;
             };
+            let origin = *self.origin.get_or_insert(result.sent_at);
+            let since = match result.sent_at.checked_duration_since(origin) {
+                Some(after) => micros(after),
+                None => micros(origin.saturating_duration_since(result.sent_at)).wrapping_neg(),
+            };
             self.window.push_back(Arrived {
                 arrival,
-                sent_at: result.sent_at,
+                sent: since,
                 size: result.size,
             });
             let mut at = self.window.len() - 1;
@@ -65,7 +73,8 @@ impl Throughput {
         let mut total = 0u64;
         let (mut greatest, mut second) = (0, 0);
         let mut before = first.arrival;
-        let (mut first_sent, mut last_sent, mut last_sent_size) = (first.sent_at, None, 0);
+        // When they were sent, after or before the first.
+        let (mut first_sent, mut last_sent, mut last_sent_size) = (0, i32::MIN, 0);
         for packet in &self.window {
             let gap = packet.arrival - before;
             before = packet.arrival;
@@ -75,30 +84,35 @@ impl Throughput {
                 second = gap;
             }
             total += u64::from(packet.size);
-            first_sent = first_sent.min(packet.sent_at);
-            if last_sent.is_none_or(|at| packet.sent_at >= at) {
-                last_sent = Some(packet.sent_at);
+            let sent = packet.sent.wrapping_sub(first.sent).cast_signed();
+            first_sent = first_sent.min(sent);
+            if sent >= last_sent {
+                last_sent = sent;
                 last_sent_size = packet.size;
             }
         }
         // One pause is forgiven: the path may have stood still.
         let received_for = (last.arrival - first.arrival - greatest + second).max(1_000);
-        let sent_for = last_sent?
-            .saturating_duration_since(first_sent)
-            .max(Duration::from_millis(1));
+        let sent_for = (i64::from(last_sent) - i64::from(first_sent)).max(1_000);
         let received = rate(
             total.saturating_sub(u64::from(first.size)),
             received_for as f64 / 1e6,
         );
-        if sent_for.as_micros() as i64 > MAX_WINDOW {
+        if sent_for > MAX_WINDOW {
             return Some(received);
         }
         let sent = rate(
             total.saturating_sub(u64::from(last_sent_size)),
-            sent_for.as_secs_f64(),
+            sent_for as f64 / 1e6,
         );
         Some(received.min(sent))
     }
+}
+
+/// The low bits, which differences are told by.
+fn micros(since: Duration) -> u32 {
+    let micros = since.as_secs().wrapping_mul(1_000_000);
+    micros.wrapping_add(u64::from(since.subsec_micros())) as u32
 }
 
 /// In bit/s.
