@@ -4,19 +4,17 @@
 //! `cargo bench -p althing-forwarding`
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
+mod support;
+
 use althing_colibri::{ClientMessage, VideoConstraints};
-use althing_forwarding::{
-    Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode,
-};
-use althing_model::{
-    Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
-    VideoType,
-};
+use althing_forwarding::{Conference, EndpointKey, PacketSink};
+use althing_model::Ssrc;
 use althing_rtp::RtpHeader;
 use althing_rtp::rtcp::TransportCcRecorder;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use std::time::{Duration, Instant};
+use support::{conference, described, member};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -84,26 +82,12 @@ impl Meeting {
         spacing: Duration,
         paths: Paths,
     ) -> Self {
-        let feedback = FeedbackSources {
-            audio: Ssrc(1),
-            video: Ssrc(2),
-        };
-        let mut conference = Conference::new(Settings::default(), feedback, 1);
+        let mut conference = conference();
         let now = althing_testkit::epoch();
         let mut keys = Vec::new();
         for i in 0..=receivers {
             let id = format!("e{i}");
-            let key = conference.add_endpoint(
-                now,
-                EndpointSettings {
-                    id: EndpointId::new(id.clone()).unwrap(),
-                    role: Role::Participant,
-                    may_send: MediaKinds::ALL,
-                    receives_audio: true,
-                    receives_video: true,
-                    slots: SlotMode::Rewriting,
-                },
-            );
+            let key = conference.add_endpoint(now, member(&id));
             conference.connected(now, key, true);
             conference.set_transport_cc(now, key, paths != Paths::Unknown);
             conference.channel_opened(now, key);
@@ -115,7 +99,11 @@ impl Meeting {
             let sources = ["a0", "v0"]
                 .into_iter()
                 .zip([1000, 1001])
-                .map(|(s, n)| source(&id, s, 10 * i as u32 + n * 1000))
+                .map(|(suffix, n)| {
+                    let ssrc = 10 * i as u32 + n * 1000;
+                    let rtx = (suffix == "v0").then_some(ssrc + 1);
+                    described(&id, suffix, vec![(ssrc, rtx)])
+                })
                 .collect();
             conference.set_sources(now, key, sources);
             keys.push(key);
@@ -211,20 +199,6 @@ impl Meeting {
         self.conference
             .handle_rtp(self.now, self.sender, &self.packet, &mut self.sink);
         while self.conference.poll().is_some() {}
-    }
-}
-
-fn source(id: &str, suffix: &str, ssrc: u32) -> SourceDescription {
-    let name = SourceName::new(format!("{id}-{suffix}")).unwrap();
-    SourceDescription {
-        kind: name.kind(),
-        name,
-        video_type: VideoType::Camera,
-        msid: String::new(),
-        encodings: vec![Encoding {
-            primary: Ssrc(ssrc),
-            rtx: (suffix == "v0").then_some(Ssrc(ssrc + 1)),
-        }],
     }
 }
 

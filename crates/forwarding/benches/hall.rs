@@ -5,18 +5,16 @@
 //! `cargo bench -p althing-forwarding --bench hall`
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
-use althing_forwarding::{
-    Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode,
-};
-use althing_model::{
-    Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
-    VideoType,
-};
+mod support;
+
+use althing_forwarding::{Conference, EndpointKey};
+use althing_model::Ssrc;
 use althing_rtp::RtpHeader;
+use divan::Bencher;
 use divan::counter::ItemsCount;
-use divan::{Bencher, black_box};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
+use support::{Null, conference, member, single};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -30,19 +28,6 @@ fn main() {
     divan::main();
 }
 
-#[derive(Default)]
-struct Null(u64);
-
-impl PacketSink for Null {
-    fn rtp(&mut self, _: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
-        black_box((header, payload));
-        self.0 += 1;
-    }
-    fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
-        black_box(packet);
-    }
-}
-
 struct Hall {
     conference: Conference,
     speakers: Vec<EndpointKey>,
@@ -54,13 +39,9 @@ struct Hall {
 
 impl Hall {
     fn new(receivers: usize) -> Self {
-        let feedback = FeedbackSources {
-            audio: Ssrc(1),
-            video: Ssrc(2),
-        };
         let now = althing_testkit::epoch();
         let mut hall = Self {
-            conference: Conference::new(Settings::default(), feedback, 1),
+            conference: conference(),
             speakers: Vec::new(),
             sink: Null::default(),
             now,
@@ -69,17 +50,7 @@ impl Hall {
         };
         for i in 0..MICROPHONES {
             let key = hall.join(&format!("s{i}"));
-            let name = SourceName::new(format!("s{i}-a0")).unwrap();
-            let source = SourceDescription {
-                kind: name.kind(),
-                name,
-                video_type: VideoType::Camera,
-                msid: String::new(),
-                encodings: vec![Encoding {
-                    primary: Ssrc(1000 + i as u32),
-                    rtx: None,
-                }],
-            };
+            let source = single(&format!("s{i}"), "a0", 1000 + i as u32);
             hall.conference.set_sources(now, key, vec![source]);
             hall.speakers.push(key);
         }
@@ -105,17 +76,7 @@ impl Hall {
     }
 
     fn join(&mut self, id: &str) -> EndpointKey {
-        let key = self.conference.add_endpoint(
-            self.now,
-            EndpointSettings {
-                id: EndpointId::new(id).unwrap(),
-                role: Role::Participant,
-                may_send: MediaKinds::ALL,
-                receives_audio: true,
-                receives_video: true,
-                slots: SlotMode::Rewriting,
-            },
-        );
+        let key = self.conference.add_endpoint(self.now, member(id));
         self.conference.connected(self.now, key, true);
         self.conference.channel_opened(self.now, key);
         while self.conference.poll().is_some() {}
@@ -157,13 +118,13 @@ impl Hall {
 #[divan::bench(args = RECEIVERS)]
 fn a_packet_nobody_is_sent(bencher: Bencher<'_, '_>, receivers: usize) {
     let mut hall = Hall::new(receivers);
-    let before = hall.sink.0;
+    let before = hall.sink.sent;
     // Time stands still, or the others would come to count as muted.
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         hall.sequence = hall.sequence.wrapping_add(1);
         hall.send(30, QUIET);
     });
-    assert_eq!(hall.sink.0, before);
+    assert_eq!(hall.sink.sent, before);
 }
 
 /// Per receiver: must not grow either.
@@ -171,9 +132,9 @@ fn a_packet_nobody_is_sent(bencher: Bencher<'_, '_>, receivers: usize) {
 fn a_packet_everybody_is_sent(bencher: Bencher<'_, '_>, receivers: usize) {
     let mut hall = Hall::new(receivers);
     let everybody = receivers + MICROPHONES - 1;
-    hall.sink.0 = 0;
+    hall.sink.sent = 0;
     hall.frame(&[]);
-    assert_eq!(hall.sink.0, everybody as u64);
+    assert_eq!(hall.sink.sent, everybody as u64);
     bencher.counter(ItemsCount::new(everybody)).bench_local(|| {
         hall.begin_frame();
         hall.send(0, VOICE);

@@ -5,17 +5,14 @@
 //! `cargo bench -p althing-forwarding --bench join`
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
+mod support;
+
 use althing_colibri::ClientMessage;
-use althing_forwarding::{
-    Conference, EndpointKey, EndpointSettings, Limits, PacketSink, Settings, SlotMode,
-};
-use althing_model::{
-    Encoding, EndpointId, FeedbackSources, MediaKind, MediaKinds, Role, SourceDescription,
-    SourceName, Ssrc, VideoType,
-};
+use althing_forwarding::{Conference, EndpointKey, Limits};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use std::time::{Duration, Instant};
+use support::{Null, conference, full, member};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -27,17 +24,6 @@ fn main() {
     divan::main();
 }
 
-struct Null;
-
-impl PacketSink for Null {
-    fn rtp(&mut self, _: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
-        black_box((header, payload));
-    }
-    fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
-        black_box(packet);
-    }
-}
-
 struct Meeting {
     conference: Conference,
     now: Instant,
@@ -47,15 +33,11 @@ struct Meeting {
 
 impl Meeting {
     fn new(receivers: usize, senders: usize, suffixes: &[&str]) -> Self {
-        let feedback = FeedbackSources {
-            audio: Ssrc(1),
-            video: Ssrc(2),
-        };
         let visible: Vec<String> = (0..20)
             .map(|i| format!(r#""e{i}-v0":{{"maxHeight":180}}"#))
             .collect();
         let mut meeting = Self {
-            conference: Conference::new(Settings::default(), feedback, 1),
+            conference: conference(),
             now: althing_testkit::epoch(),
             wishes: format!(
                 r#"{{"colibriClass":"ReceiverVideoConstraints","lastN":-1,"defaultConstraints":{{"maxHeight":0}},"constraints":{{{}}}}}"#,
@@ -72,19 +54,11 @@ impl Meeting {
     }
 
     fn join(&mut self, id: &str, number: u32, suffixes: &[&str]) -> EndpointKey {
-        let settings = EndpointSettings {
-            id: EndpointId::new(id).unwrap(),
-            role: Role::Participant,
-            may_send: MediaKinds::ALL,
-            receives_audio: true,
-            receives_video: true,
-            slots: SlotMode::Rewriting,
-        };
-        let key = self.conference.add_endpoint(self.now, settings);
+        let key = self.conference.add_endpoint(self.now, member(id));
         let sources = suffixes
             .iter()
             .zip(0..)
-            .map(|(suffix, i)| source(id, suffix, 1000 + 100 * number + 10 * i))
+            .map(|(suffix, i)| full(id, suffix, 1000 + 100 * number + 10 * i))
             .collect();
         self.conference.set_sources(self.now, key, sources);
         self.drain();
@@ -115,7 +89,8 @@ impl Meeting {
             {
                 return;
             }
-            self.conference.handle_timeout(self.now, &mut Null);
+            self.conference
+                .handle_timeout(self.now, &mut Null::default());
         }
     }
 
@@ -126,24 +101,6 @@ impl Meeting {
             self.drain();
         }
         self.now = end;
-    }
-}
-
-fn source(id: &str, suffix: &str, ssrc: u32) -> SourceDescription {
-    let name = SourceName::new(format!("{id}-{suffix}")).unwrap();
-    let is_video = name.kind() == MediaKind::Video;
-    let encodings = if is_video { 3 } else { 1 };
-    SourceDescription {
-        kind: name.kind(),
-        name,
-        video_type: VideoType::Camera,
-        msid: String::new(),
-        encodings: (0..encodings)
-            .map(|e| Encoding {
-                primary: Ssrc(ssrc + 2 * e),
-                rtx: is_video.then_some(Ssrc(ssrc + 2 * e + 1)),
-            })
-            .collect(),
     }
 }
 

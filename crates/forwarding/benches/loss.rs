@@ -1,45 +1,36 @@
-//! One arriving packet while every tenth of every sender's is lost for good: what asking for the
-//! missing ones costs, and that a sender's loss does not cost more the more others lose. And one
-//! of a sender that leaves out as much as still counts as loss.
+//! One arriving packet, seen by somebody, while every tenth of every sender's is lost for good: what
+//! asking for the missing ones costs, and that a sender's loss does not cost more the more others
+//! lose. And one of a sender that leaves out as much as still counts as loss.
 //!
 //! `cargo bench -p althing-forwarding --bench loss`
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
-use althing_forwarding::{
-    Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode,
-};
-use althing_model::{
-    Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
-    VideoType,
-};
+mod support;
+
+use althing_colibri::{ClientMessage, VideoConstraints};
+use althing_forwarding::{Conference, EndpointKey};
+use althing_model::Ssrc;
 use althing_rtp::RtpHeader;
-use divan::{Bencher, black_box};
+use divan::Bencher;
 use std::time::{Duration, Instant};
+use support::{Null, conference, member, single};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
 
 /// Of each sender: 200 packets a second.
 const SPACING: Duration = Duration::from_millis(5);
+/// A whole VP8 frame without layers (RFC 7741 §4.2, §4.3): descriptor, then a keyframe's header.
+const KEYFRAME: [u8; 11] = [0x10, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0];
 
 fn main() {
     divan::main();
 }
 
-struct Null;
-
-impl PacketSink for Null {
-    fn rtp(&mut self, _: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
-        black_box((header, payload));
-    }
-    fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
-        black_box(packet);
-    }
-}
-
 struct Meeting {
     conference: Conference,
     senders: Vec<EndpointKey>,
+    sink: Null,
     now: Instant,
     step: u32,
     /// The sequence number of a turn.
@@ -47,37 +38,27 @@ struct Meeting {
 }
 
 impl Meeting {
-    fn new(senders: usize, number: fn(u32) -> u32) -> Self {
-        let feedback = FeedbackSources {
-            audio: Ssrc(1),
-            video: Ssrc(2),
-        };
-        let mut conference = Conference::new(Settings::default(), feedback, 1);
+    /// Senders, and one who watches them all; of a thousand packets more than `asked` are missing.
+    fn new(senders: usize, number: fn(u32) -> u32, asked: u64) -> Self {
+        let mut conference = conference();
         let now = althing_testkit::epoch();
+        let viewer = conference.add_endpoint(now, member("viewer"));
+        conference.connected(now, viewer, true);
+        conference.channel_opened(now, viewer);
+        let want_all = VideoConstraints {
+            last_n: Some(-1),
+            ..VideoConstraints::default()
+        };
+        let wish = ClientMessage::ReceiverVideoConstraints(want_all);
+        conference.handle_message(now, viewer, wish);
         let senders = (0..senders)
             .map(|i| {
                 let id = format!("e{i}");
-                let settings = EndpointSettings {
-                    id: EndpointId::new(id.clone()).unwrap(),
-                    role: Role::Participant,
-                    may_send: MediaKinds::ALL,
-                    receives_audio: true,
-                    receives_video: false,
-                    slots: SlotMode::Rewriting,
-                };
+                let mut settings = member(&id);
+                settings.receives_video = false;
                 let key = conference.add_endpoint(now, settings);
                 conference.connected(now, key, true);
-                let name = SourceName::new(format!("{id}-v0")).unwrap();
-                let source = SourceDescription {
-                    kind: name.kind(),
-                    name,
-                    video_type: VideoType::Camera,
-                    msid: String::new(),
-                    encodings: vec![Encoding {
-                        primary: Ssrc(1000 + i as u32),
-                        rtx: None,
-                    }],
-                };
+                let source = single(&id, "v0", 1000 + i as u32);
                 conference.set_sources(now, key, vec![source]);
                 key
             })
@@ -85,6 +66,7 @@ impl Meeting {
         let mut meeting = Self {
             conference,
             senders,
+            sink: Null::default(),
             now,
             step: 0,
             number,
@@ -92,6 +74,15 @@ impl Meeting {
         for _ in 0..100_000 {
             meeting.step();
         }
+        // Everything is seen, and what is missing was asked for.
+        meeting.sink.sent = 0;
+        let nacked = meeting.conference.counters().nacked;
+        for _ in 0..1_000 {
+            meeting.step();
+        }
+        let nacked = meeting.conference.counters().nacked - nacked;
+        assert!(meeting.sink.sent >= 990, "{}", meeting.sink.sent);
+        assert!(nacked >= asked, "{nacked}");
         meeting
     }
 
@@ -103,33 +94,36 @@ impl Meeting {
         let sequence = (self.number)(turn) as u16;
         let mut packet = [7; 100];
         let header = RtpHeader {
-            marker: false,
+            marker: true,
             payload_type: 100,
             sequence,
             timestamp: turn * 450,
             ssrc: Ssrc(1000 + sender),
         };
         let length = header.write(&[], &mut packet).unwrap();
-        packet[length..length + 2].copy_from_slice(&[0x10, 1]);
+        packet[length..][..KEYFRAME.len()].copy_from_slice(&KEYFRAME);
+        // Before a keyframe nothing is missing: they are at the beginning only.
+        packet[length + 1] |= u8::from(turn >= 200);
         let due = self.conference.next_timeout();
         if due.is_some_and(|at| at <= self.now) {
-            self.conference.handle_timeout(self.now, &mut Null);
+            self.conference.handle_timeout(self.now, &mut self.sink);
         }
         let sender = self.senders[sender as usize];
         self.conference
-            .handle_rtp(self.now, sender, &packet, &mut Null);
+            .handle_rtp(self.now, sender, &packet, &mut self.sink);
+        while self.conference.poll().is_some() {}
     }
 }
 
 #[divan::bench(args = [1, 10, 50], sample_count = 300, sample_size = 100)]
 fn senders(bencher: Bencher<'_, '_>, senders: usize) {
     // Nine arrive, then one does not.
-    let mut meeting = Meeting::new(senders, |turn| turn + turn / 9);
+    let mut meeting = Meeting::new(senders, |turn| turn + turn / 9, 100);
     bencher.bench_local(|| meeting.step());
 }
 
 #[divan::bench(sample_count = 300, sample_size = 100)]
 fn jumps(bencher: Bencher<'_, '_>) {
-    let mut meeting = Meeting::new(1, |turn| turn * 3000);
+    let mut meeting = Meeting::new(1, |turn| turn * 3000, 0);
     bencher.bench_local(|| meeting.step());
 }

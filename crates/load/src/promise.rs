@@ -25,7 +25,8 @@ pub struct Limits {
     pub frozen: Option<f64>,
     /// Every height that a camera sends is seen by somebody.
     pub every_height: bool,
-    /// The server drops nothing but encodings that nobody looks at.
+    /// The server drops nothing but encodings that nobody looks at, and what comes from those who
+    /// have left.
     pub no_drops: bool,
     /// The server's memory grows by this part at most from the first quarter of the stay to the
     /// last.
@@ -74,8 +75,9 @@ pub(crate) fn hold(settings: &LoadSettings, report: &Report) -> Vec<Promise> {
     held.promises
 }
 
-/// The reason of packets of encodings that nobody looks at: no fault of anybody's.
-const UNWATCHED: &str = "other_encoding";
+/// Reasons that are no fault of anybody's: encodings that nobody looks at, and what was under way
+/// when its sender's endpoint was taken away.
+const NO_FAULTS: [&str; 2] = ["other_encoding", "unknown_address"];
 
 struct Held<'a> {
     settings: &'a LoadSettings,
@@ -135,7 +137,7 @@ impl Held<'_> {
         };
         let counted = server.packets_dropped.iter().chain(&server.send_errors);
         let faults: Vec<String> = counted
-            .filter(|(reason, _)| *reason != UNWATCHED)
+            .filter(|(reason, _)| !NO_FAULTS.contains(&reason.as_str()))
             .map(|(reason, count)| format!("{count} {reason}"))
             .collect();
         self.promise(

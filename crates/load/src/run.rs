@@ -330,6 +330,15 @@ impl<'a> Run<'a> {
             }
         }
         self.moves.shutdown().await;
+        // Somebody who came a moment ago is still connecting.
+        let until = Instant::now() + SETTLE;
+        let mut tick = tokio::time::interval(TICK);
+        while self.settings.media && self.settings.occupants > 1 && Instant::now() < until {
+            if self.clients().all(|client| client.brief().connected) {
+                return;
+            }
+            tick.tick().await;
+        }
     }
 
     fn live(&self, packets: f64, bits: f64) -> Live {
