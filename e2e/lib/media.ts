@@ -98,8 +98,6 @@ export interface Received {
     /** Samples played, and of those how many were made up because nothing was there, silence aside. */
     samples: number;
     concealed: number;
-    /** Packets that came a second time inside later ones, and were used. */
-    redundant: number;
   };
   video: {
     packets: number;
@@ -116,7 +114,7 @@ export interface Received {
 
 export async function received(page: Page): Promise<Received> {
   return page.evaluate(async () => {
-    const audio = { packets: 0, lost: 0, samples: 0, concealed: 0, redundant: 0 };
+    const audio = { packets: 0, lost: 0, samples: 0, concealed: 0 };
     const video = { packets: 0, lost: 0, frames: 0, freezes: 0, frozenSeconds: 0, keyframes: 0, nacks: 0, plis: 0 };
     for (const connection of window.__connections) {
       if (connection.connectionState === 'closed') continue;
@@ -128,7 +126,6 @@ export async function received(page: Page): Promise<Received> {
         if (report.kind === 'audio') {
           audio.samples += report.totalSamplesReceived ?? 0;
           audio.concealed += (report.concealedSamples ?? 0) - (report.silentConcealedSamples ?? 0);
-          audio.redundant += (report.fecPacketsReceived ?? 0) - (report.fecPacketsDiscarded ?? 0);
         } else {
           video.frames += report.framesDecoded ?? 0;
           video.freezes += report.freezeCount ?? 0;
