@@ -38,7 +38,16 @@ export class Line {
     if (!process.env['E2E_NAMESPACE']) throw new Error('only inside the namespace that e2e/run makes');
     // The namespace lives as long as this does.
     const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo there; exec sleep infinity'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    await once(holder.stdout, 'data');
+    try {
+      await once(holder.stdout, 'data');
+      return await Line.lay(server, holder, type, options);
+    } catch (error) {
+      await takeAway(holder);
+      throw error;
+    }
+  }
+
+  private static async lay(server: Server, holder: ChildProcess, type: BrowserType, options: LaunchOptions): Promise<Line> {
     const far = `${holder.pid}`;
     run('ip', 'link', 'add', OUR_END, 'type', 'veth', 'peer', 'name', THEIR_END, 'netns', far);
     run('ip', 'address', 'add', `${OURS}/24`, 'dev', OUR_END);
@@ -96,17 +105,20 @@ export class Line {
     await this.browser.close();
     this.relay?.child.stdin?.end();
     const traffic = await this.relay?.traffic;
-    const ended = once(this.holder, 'exit');
-    this.holder.kill();
-    await ended;
-    // It goes with the namespace, in a while; another line may follow at once.
-    execFileSync('sh', ['-c', `ip link delete ${OUR_END} 2>/dev/null; true`]);
+    await takeAway(this.holder);
     return traffic;
   }
 
   private nft(command: string): string {
     return inside(`${this.holder.pid}`, 'nft', command);
   }
+}
+
+async function takeAway(holder: ChildProcess): Promise<void> {
+  const ended = once(holder, 'exit');
+  if (holder.exitCode === null && holder.kill()) await ended;
+  // It goes with the namespace, in a while; another line may follow at once.
+  execFileSync('sh', ['-c', `ip link delete ${OUR_END} 2>/dev/null; true`]);
 }
 
 function run(program: string, ...words: string[]): string {

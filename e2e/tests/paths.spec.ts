@@ -128,7 +128,7 @@ async function watch(what: string, bo: Person, change: () => void): Promise<Figu
 }
 
 /** `still` is the share of the time in which it may stand still, by the browser's own account. */
-function keepsMoving({ counted, longestGap }: Figures, still = 0.1): void {
+function keepsMoving({ counted, longestGap }: Figures, still = 0.2): void {
   expect(counted.video.frames, 'frames a second').toBeGreaterThan(5 * COUNT);
   expect(counted.video.frozenSeconds, 'seconds of standing still').toBeLessThan(still * COUNT);
   expect(longestGap, 'the longest time between two frames').toBeLessThan(2_000);
