@@ -125,29 +125,32 @@ pub(crate) struct Spent {
     packets: Meter,
     rtcp: Meter,
     checks: Meter,
+    /// From paths that nobody has proved to be the endpoint's: whoever has seen its user name can
+    /// send them, and must not use up what keeps its own path alive.
+    strange_checks: Meter,
 }
 
 impl Spent {
     /// Whether a datagram that came by a path of the endpoint may be looked at, `age` after the
     /// endpoint was made. Asked before anything is decrypted, so that a flood costs a comparison.
-    /// Checks stand apart: they keep the path alive while media is dropped.
+    /// Checks stand apart: they keep the path alive while media is dropped. `is_proved` says whether
+    /// the path is known to be the endpoint's, and is asked for checks only.
     pub(crate) fn admits(
         &mut self,
         ceilings: &Ceilings,
         age: Duration,
         datagram: &[u8],
+        is_proved: impl FnOnce() -> bool,
     ) -> Result<(), Count> {
         let now = fine(age);
         let bytes = datagram.len() as u64;
         let (meter, rate, over) = match datagram {
             [0..=3, ..] => {
-                return take(
-                    &mut self.checks,
-                    ceilings.checks,
-                    now,
-                    1,
-                    Count::DroppedOverChecks,
-                );
+                let meter = match is_proved() {
+                    true => &mut self.checks,
+                    false => &mut self.strange_checks,
+                };
+                return take(meter, ceilings.checks, now, 1, Count::DroppedOverChecks);
             }
             // RFC 5761 §4.
             [128..=191, 192..=223, ..] => (&mut self.rtcp, ceilings.rtcp, Count::DroppedOverRtcp),
@@ -203,7 +206,7 @@ mod tests {
         let mut passed = 0;
         for i in 0..count {
             let age = Duration::from_secs_f64(from + seconds * f64::from(i) / f64::from(count));
-            match spent.admits(&ceilings, age, datagram) {
+            match spent.admits(&ceilings, age, datagram, || true) {
                 Ok(()) => passed += 1,
                 Err(over) => refused.push(over),
             }
@@ -262,6 +265,21 @@ mod tests {
     }
 
     #[test]
+    fn checks_of_strangers_do_not_use_up_those_of_the_endpoint() {
+        let ceilings = Ceilings::new(&EndpointLimits::default());
+        let mut spent = Spent::default();
+        let mut pass = |is_proved: bool| {
+            let passed = |_: &u32| {
+                spent
+                    .admits(&ceilings, Duration::ZERO, CHECK, || is_proved)
+                    .is_ok()
+            };
+            (0..2_000).filter(passed).count()
+        };
+        assert_eq!((pass(false), pass(true), pass(false)), (500, 500, 0));
+    }
+
+    #[test]
     fn in_the_long_run_it_is_the_rate_that_passes() {
         let limits = EndpointLimits {
             packets_per_second: 1_000,
@@ -272,7 +290,7 @@ mod tests {
         let passed = (0..100_000)
             .filter(|i| {
                 let age = Duration::from_micros(i * 100);
-                spent.admits(&ceilings, age, RTP).is_ok()
+                spent.admits(&ceilings, age, RTP, || true).is_ok()
             })
             .count();
         // Ten seconds, and the burst.

@@ -144,7 +144,10 @@ impl State {
         endpoint.traffic.packets_received += 1;
         endpoint.traffic.bytes_received += data.len() as u64;
         let age = now.saturating_duration_since(endpoint.created);
-        if let Err(over) = endpoint.spent.admits(&self.shared.ceilings, age, data) {
+        let paths = &endpoint.paths;
+        let is_proved = || paths.iter().any(|bound| bound.path == path);
+        let ceilings = &self.shared.ceilings;
+        if let Err(over) = endpoint.spent.admits(ceilings, age, data, is_proved) {
             self.over(slot, over);
             return;
         }
