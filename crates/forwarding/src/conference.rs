@@ -303,7 +303,9 @@ impl Conference {
     /// The endpoint's transport came up or went down: whether packets can be sent to it.
     pub fn connected(&mut self, now: Instant, key: EndpointKey, connected: bool) {
         self.enter(now);
-        let Some(index) = self.index(key) else { return };
+        let Some(index) = self.local_index(key) else {
+            return;
+        };
         self.endpoints[index].connected = connected;
         self.mark_dirty(index, true, true);
     }
@@ -346,7 +348,9 @@ impl Conference {
     /// order of protocol 3 §4.1.
     pub fn channel_opened(&mut self, now: Instant, key: EndpointKey) {
         self.enter(now);
-        let Some(index) = self.index(key) else { return };
+        let Some(index) = self.local_index(key) else {
+            return;
+        };
         // What is pending is settled first, so that the whole state below is the newest.
         self.endpoints[index].channel = Channel::Closed;
         self.serve_new_audio(now);
@@ -511,6 +515,12 @@ impl Conference {
 
     pub(crate) fn index(&self, key: EndpointKey) -> Option<usize> {
         self.endpoint(key).map(|e| e.key.index())
+    }
+
+    /// The same for an endpoint of ours: another part's has no transport and no channel here.
+    fn local_index(&self, key: EndpointKey) -> Option<usize> {
+        let endpoint = self.endpoint(key).filter(|e| !e.is_remote());
+        endpoint.map(|e| e.key.index())
     }
 
     pub(crate) fn endpoint(&self, key: EndpointKey) -> Option<&Endpoint> {

@@ -1,17 +1,17 @@
 //! Entry points for fuzzers.
 
 use crate::{
-    Conference, EndpointKey, EndpointSettings, Limits, Loudest, Output, PacketSink, Settings,
-    SlotMode,
+    Conference, EndpointKey, EndpointSettings, Limits, Link, Links, Loudest, Output, PacketSink,
+    RelayMessage, RemoteSettings, Settings, SlotMode,
 };
-use althing_colibri::{ClientMessage, VideoConstraints};
+use althing_colibri::{ClientMessage, EndpointMessage, VideoConstraints};
 use althing_model::{
     Encoding, EndpointId, FeedbackSources, MediaKinds, Role, SourceDescription, SourceName, Ssrc,
     VideoType,
 };
 use althing_rtp::rtcp::TransportCcRecorder;
 use althing_rtp::{RtpHeader, RtpPacket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Checks what every receiver must be able to rely on.
@@ -27,10 +27,13 @@ struct Receivers {
     delay: Duration,
     /// Every packet of which the number has these bits is lost.
     lost: u16,
+    /// Endpoints of other parts.
+    remote: BTreeSet<EndpointKey>,
 }
 
 impl PacketSink for Receivers {
     fn rtp(&mut self, to: EndpointKey, header: &[u8], payload: [&[u8]; 2]) {
+        assert!(!self.remote.contains(&to), "its own part serves it");
         let whole = [header, payload[0], payload[1]].concat();
         let packet = RtpPacket::parse(&whole).expect("what leaves is RTP");
         if let Some(&[high, low]) = packet.extension(5) {
@@ -52,10 +55,21 @@ impl PacketSink for Receivers {
         }
     }
 
-    fn rtcp(&mut self, _: EndpointKey, packet: &[u8]) {
+    fn rtcp(&mut self, to: EndpointKey, packet: &[u8]) {
+        assert!(!self.remote.contains(&to), "its own part tells it");
         for item in althing_rtp::rtcp::Compound::new(packet) {
             item.expect("what leaves is RTCP");
         }
+    }
+
+    fn relay_rtp(&mut self, from: EndpointKey, to: Links, packet: &[u8]) {
+        assert!(!self.remote.contains(&from) && !to.is_empty());
+        RtpPacket::parse(packet).expect("what crosses is RTP");
+    }
+
+    fn relay_rtcp(&mut self, from: EndpointKey, to: Links, packet: &[u8]) {
+        assert!(!self.remote.contains(&from) && !to.is_empty());
+        self.rtcp(from, packet);
     }
 }
 
@@ -88,7 +102,7 @@ pub fn operations(data: &[u8]) {
         rest = after;
         let seat = usize::from(who) % keys.len();
         let key = keys[seat];
-        match (operation % 15, key) {
+        match (operation % 18, key) {
             (0, _) => {
                 let id = EndpointId::new(format!("e{seat}")).expect("a valid id");
                 keys[seat] = Some(conference.add_endpoint(
@@ -176,6 +190,30 @@ pub fn operations(data: &[u8]) {
                 conference.set_limits(now, limits);
                 assert!(conference.allocated().endpoints_oversending <= keys.len());
             }
+            (15, _) => {
+                let link = Link::new(usize::from(a) % 3).expect("three links");
+                match b % 8 {
+                    0 => conference.remove_link(now, link),
+                    1 => conference.say_again(now, link),
+                    2 | 3 => conference.add_link(now, link),
+                    _ => {
+                        let settings = RemoteSettings {
+                            id: EndpointId::new(format!("e{seat}")).expect("a valid id"),
+                            link,
+                            role: Role::Participant,
+                            may_send: MediaKinds::ALL,
+                        };
+                        let key = conference.add_remote(now, settings);
+                        sink.remote.insert(key);
+                        keys[seat] = Some(key);
+                    }
+                }
+            }
+            (16 | 17, Some(key)) => {
+                let from = Link::new(usize::from(a) % 3).expect("three links");
+                let message = relayed(seat, a, b);
+                conference.handle_relay(now, from, key, message, &mut sink);
+            }
             (10, Some(key)) => answer(&mut conference, now, key, a, b, &mut sink),
             (12, Some(key)) => {
                 conference.set_transport_cc(now, key, a & 3 != 0);
@@ -207,8 +245,16 @@ pub fn operations(data: &[u8]) {
                 }
             }
         }
-        while let Some(Output::Message { json, .. }) = conference.poll() {
-            althing_colibri::BridgeMessage::parse(&json).expect("what leaves can be read");
+        while let Some(output) = conference.poll() {
+            match output {
+                Output::Message { to, json } => {
+                    assert!(!sink.remote.contains(&to), "its own part tells it");
+                    althing_colibri::BridgeMessage::parse(&json).expect("what leaves can be read");
+                }
+                Output::Relay { to, .. } => {
+                    assert!(!to.is_empty() && to.iter().all(|link| link.number() < 3));
+                }
+            }
         }
     }
     for key in keys.into_iter().flatten() {
@@ -216,6 +262,31 @@ pub fn operations(data: &[u8]) {
     }
     while conference.poll().is_some() {}
     assert_eq!(conference.endpoint_count(), 0);
+}
+
+/// What another part says of who sits in `seat`, be it its to say or not.
+fn relayed(seat: usize, a: u8, b: u8) -> RelayMessage {
+    let source = SourceName::new(format!("e{seat}-v{}", b & 1)).expect("a valid name");
+    match a >> 2 & 7 {
+        0 => RelayMessage::Active(b & 1 == 0),
+        1 => RelayMessage::VideoType {
+            source,
+            video_type: VideoType::Desktop,
+        },
+        2 => RelayMessage::Keyframe {
+            ssrc: Ssrc(0x100 * (seat as u32 + 1) + u32::from(b)),
+        },
+        3 => {
+            let to = if b & 1 == 0 { "" } else { "e1" };
+            let message = EndpointMessage::new(to, serde_json::Value::Null);
+            RelayMessage::Message(Box::new(message))
+        }
+        4 => RelayMessage::Stats(Box::default()),
+        _ => RelayMessage::Wanted {
+            source,
+            height: [-1, 0, 180, 720][usize::from(b >> 1 & 3)],
+        },
+    }
 }
 
 /// Sources of who sits in `seat`: how many, and what they are like.

@@ -23,6 +23,9 @@ const TOGETHER: usize = 10;
 /// Packets from others that a worker handles before it sends.
 const TURN: usize = 256;
 
+/// No packet takes this long, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What a run took.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -81,15 +84,15 @@ impl Crowd {
             // The speaker at home, the others everywhere.
             let worker = index.saturating_sub(1) % workers;
             members.push(sides[worker].join(&id, worker, index, transport));
+            if index == 0 {
+                open(&mut sides, &id, &members[0]);
+            }
         }
         for (worker, side) in sides.iter_mut().enumerate() {
-            let others = members.iter().filter(|m| m.link != link(worker));
-            let open = PartCommand::Open {
-                feedback: FEEDBACK,
-                links: (0..workers).filter(|w| *w != worker).map(link).collect(),
-                members: others.cloned().collect(),
-            };
-            side.tell(&id, open);
+            let others = members[1..].iter().filter(|m| m.link != link(worker));
+            for member in others {
+                side.tell(&id, PartCommand::Joined(member.clone()));
+            }
         }
         let speaker = Speaker::new(theirs, kind);
         let mut crowd = Self { sides, speaker };
@@ -213,7 +216,10 @@ impl Side {
         let began = thread_time();
         let mut left = packets;
         while left > 0 {
-            let first = self.ring.recv().expect("the other end is held");
+            let first = self
+                .ring
+                .recv_timeout(PATIENCE)
+                .expect("every packet crosses");
             let next = std::iter::once(first);
             let mut turn = next.chain(self.ring.try_iter()).take(TURN);
             turn.try_for_each(|handover| {
@@ -293,6 +299,19 @@ fn sides(now: Instant, path: Path, spacing: Duration, workers: usize) -> Vec<Sid
             }
         });
     sides.collect()
+}
+
+/// Every worker has a part, and knows of the speaker: who came first comes first.
+fn open(sides: &mut [Side], id: &ConferenceId, speaker: &Member) {
+    let workers = sides.len();
+    for (worker, side) in sides.iter_mut().enumerate() {
+        let open = PartCommand::Open {
+            feedback: FEEDBACK,
+            links: (0..workers).filter(|w| *w != worker).map(link).collect(),
+            members: (worker > 0).then(|| speaker.clone()).into_iter().collect(),
+        };
+        side.tell(id, open);
+    }
 }
 
 /// A conference whose home is the first worker.
