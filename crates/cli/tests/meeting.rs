@@ -4,7 +4,9 @@
 mod program;
 
 use althing_client::{Client, ClientSettings, SignallingMode};
+use althing_xmpp::{Element, ns};
 use program::{Program, until};
+use serde_json::Value;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -214,4 +216,50 @@ async fn a_meeting_on_two_media_threads_is_one_meeting() {
         .await;
         client.leave().await;
     }
+}
+
+/// What the bridge says of an endpoint's sources: whether they are encrypted end to end.
+fn encrypted(program: &Program, endpoint: &str) -> Vec<bool> {
+    let get = |path: &str| -> Value {
+        let answer = program.admin_get(path);
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    };
+    let conference = get("/debug")[0]["conference"].as_str().unwrap().to_owned();
+    let detail = get(&format!("/debug/{conference}"));
+    let sources = detail["endpoints"][endpoint]["media"]["sources"].as_array();
+    let sources = sources.into_iter().flatten();
+    sources.filter_map(|s| s["encrypted"].as_bool()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_that_its_media_are_encrypted_is_believed_by_the_bridge_and_still_seen() {
+    let program = Program::start();
+    let ada = Client::join(sender(program.client("sealed", "Ada")))
+        .await
+        .unwrap();
+    let bo = Client::join(program.client("sealed", "Bo")).await.unwrap();
+    until("seen", LIMIT, || bo.stats().video.received > 50).await;
+    assert_eq!(encrypted(&program, ada.endpoint()), [false, false]);
+    for enabled in [true, false] {
+        let property = Element::new("jitsi_participant_e2ee.enabled", ns::CLIENT)
+            .with_text(enabled.to_string());
+        let presence = Element::new("presence", ns::CLIENT)
+            .with_attr("to", ada.address())
+            .with_child(property);
+        ada.send(presence).await.unwrap();
+        until("the bridge knows", LIMIT, || {
+            encrypted(&program, ada.endpoint()) == [enabled, enabled]
+        })
+        .await;
+        let before = bo.stats();
+        until("heard and seen as before", LIMIT, || {
+            let now = bo.stats();
+            now.video.received > before.video.received + 50
+                && now.audio.received > before.audio.received + 50
+        })
+        .await;
+    }
+    let stats = bo.stats();
+    assert_eq!((stats.video.wrong, stats.audio.wrong), (0, 0), "{stats:?}");
 }
