@@ -1,5 +1,6 @@
 // Two people in Debian's Firefox ESR: VP8 and Opus, and a screen share.
 import { test, expect } from '@playwright/test';
+import type { Page } from '@playwright/test';
 import { startServer, type Server } from '../lib/server.ts';
 import { expectProgress } from '../lib/media.ts';
 import { expectMoving, inMeeting, join, tileOf, tiles } from '../lib/meeting.ts';
@@ -25,6 +26,12 @@ test('two people see and hear each other in Firefox', async ({ browser }) => {
     await expectProgress(person.page, 'video', 1);
     await expectProgress(person.page, 'audio', 1);
   }
+  await test.step('cameras go in three sizes', async () => {
+    for (const { page } of [ada, bo]) await expect.poll(() => sentSizes(page), { timeout: 30_000 }).toEqual([180, 360, 720]);
+    // As the bridge sees them: each encoding has a height of its own.
+    await expect.poll(() => layers(server), { timeout: 30_000 }).toEqual([3, 3]);
+  });
+
   await test.step('mute, camera and chat', async () => {
     await ada.page.locator('[data-action=mic]').click();
     await expect(tileOf(bo.page, 'Ada')).toHaveAttribute('data-mic', 'off');
@@ -60,3 +67,26 @@ test('two people see and hear each other in Firefox', async ({ browser }) => {
   await ada.context.close();
   await bo.context.close();
 });
+
+/** The heights a page makes pictures in, ascending. */
+function sentSizes(page: Page): Promise<number[]> {
+  return page.evaluate(async () => {
+    const reports = [...((await window.__connections.at(-1)?.getStats())?.values() ?? [])];
+    const video = reports.filter(({ type, kind, frameHeight }) => type === 'outbound-rtp' && kind === 'video' && frameHeight > 0);
+    return video.map(({ frameHeight }) => frameHeight as number).toSorted((a, b) => a - b);
+  });
+}
+
+interface Debugged {
+  readonly endpoints: Record<string, { media: { sources: { video_type?: string; layers?: { id: string; height: number; active: boolean }[] }[] } }>;
+}
+
+/** How many encodings of each camera come, of different heights. */
+async function layers({ admin }: Server): Promise<number[]> {
+  const [first] = (await (await fetch(`${admin}/debug`)).json()) as { conference: string }[];
+  const { endpoints } = (await (await fetch(`${admin}/debug/${first?.conference}`)).json()) as Debugged;
+  return Object.values(endpoints).map(({ media }) => {
+    const active = media.sources.flatMap((source) => source.layers ?? []).filter((layer) => layer.active);
+    return new Set(active.map(({ height }) => height)).size;
+  });
+}

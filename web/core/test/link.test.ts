@@ -631,7 +631,7 @@ describe('our own sources', () => {
     await meeting.leave()
   })
 
-  it('are one encoding where a browser takes no other, as large as somebody wants', async () => {
+  it('are one encoding where a browser makes no other, as large as somebody wants', async () => {
     vi.stubGlobal('mozInnerScreenX', 0)
     const { service, meeting } = await inCall(({ devices }) => devices.setCamera(true))
     const want = async (maxHeight: number) => {

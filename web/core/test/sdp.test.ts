@@ -150,6 +150,35 @@ describe('several encodings', () => {
     expect(withEncodings(sdp, mid, further)).toBe(sdp)
   })
 
+  it('are asked for by name in the camera’s section alone, where a browser wants that', () => {
+    const offer = offerOf('offer-rewriting')
+    const plain = remoteDescription(offer, grown(offer), 3)
+    const asked = remoteDescription(offer, grown(offer), 3, ['1', '2', '3'])
+    const lines = 'a=rid:1 recv\r\na=rid:2 recv\r\na=rid:3 recv\r\na=simulcast:recv 1;2;3\r\n'
+    expect(asked.split(lines)).toHaveLength(2)
+    expect(asked.replace(lines, '')).toBe(plain)
+    expect(asked.indexOf(lines)).toBeLessThan(asked.indexOf('a=mid:2'))
+    expect(asked.indexOf(lines)).toBeGreaterThan(asked.indexOf('a=mid:1'))
+  })
+
+  // As Firefox 153 answers them: pairs in the order of the names, and no group over them.
+  it('are read from an answer that has names', () => {
+    const pairs = ['1296428893 237592201', '3535986100 3357954148', '1021187125 2945586515']
+    const named = [
+      'v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0',
+      'm=video 9 UDP/TLS/RTP/SAVPF 100 96\r\nc=IN IP4 0.0.0.0\r\na=sendrecv\r\na=mid:1',
+      'a=rid:1 send\r\na=rid:2 send\r\na=rid:3 send\r\na=simulcast:send 1;2;3\r\na=rtpmap:100 VP8/90000',
+      ...pairs.flatMap((pair) => pair.split(' ').map((one) => `a=ssrc:${one} cname:{c2}`)),
+      ...pairs.map((pair) => `a=ssrc-group:FID ${pair}`),
+      ''
+    ].join('\r\n')
+    const sending = pairs.map((pair) => pair.split(' ').map(Number)).map(([ssrc, rtx]) => ({ ssrc, rtx }))
+    expect(readLocal(named).sending.get('1')).toEqual(sending)
+    // One that was not asked has one.
+    const one = named.replaceAll(/a=(?:rid|simulcast).*\r\n/gu, '')
+    expect(readLocal(one).sending.get('1')).toEqual(sending.slice(0, 1))
+  })
+
   it('are told as groups, ascending', () => {
     const name = 'a1b2c3d4-v0'
     const source = { name, kind: 'video', screen: false, encodings, msid: `${name}-stream ${name}-track` } as const

@@ -62,7 +62,9 @@ export function readLocal(sdp: string): LocalDescription {
       (media.ssrcGroups ?? []).filter((group) => group.semantics === semantics).map(({ ssrcs }) => ssrcs.split(' ').map(Number))
     const pairs = groups('FID')
     const first = pairs[0]?.[0] ?? media.ssrcs?.[0]?.id
-    const primaries = groups('SIM')[0] ?? (first === undefined ? [] : [Number(first)])
+    // Where several were asked for by name (Firefox), their pairs come in that order, and no group holds them together.
+    const named = media.simulcast === undefined || pairs.length < 2 ? undefined : pairs.flatMap(([primary]) => primary ?? [])
+    const primaries = groups('SIM')[0] ?? named ?? (first === undefined ? [] : [Number(first)])
     const encodings = primaries.map((ssrc) => ({ ssrc, rtx: pairs.find(([primary]) => primary === ssrc)?.[1] ?? null }))
     if (encodings.length > 0) sending.set(String(media.mid), encodings)
   }

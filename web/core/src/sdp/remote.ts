@@ -21,8 +21,11 @@ export function firstSections(offer: Offer): Section[] {
   return video ? [microphone, { mid: '1', kind: 'video', direction: 'sendrecv', stream: video.feedback }] : [microphone]
 }
 
-/** SDP text of the whole session; `version` grows with every change (RFC 8829 §5.2.1). */
-export function remoteDescription(offer: Offer, sections: readonly Section[], version: number): string {
+/**
+ * SDP text of the whole session; `version` grows with every change (RFC 8829 §5.2.1). `asked` names the encodings
+ * of the camera to browsers that send several only when asked for them (RFC 8853).
+ */
+export function remoteDescription(offer: Offer, sections: readonly Section[], version: number, asked: readonly string[] = []): string {
   const lines = [
     'v=0',
     `o=- 1 ${version} IN IP4 0.0.0.0`,
@@ -31,7 +34,12 @@ export function remoteDescription(offer: Offer, sections: readonly Section[], ve
     'a=msid-semantic: WMS *',
     `a=group:BUNDLE ${sections.map((section) => section.mid).join(' ')}`
   ]
-  for (const section of sections) lines.push(...mediaLines(offer, section))
+  for (const section of sections) {
+    lines.push(...mediaLines(offer, section))
+    if (section.kind === 'video' && section.direction === 'sendrecv' && asked.length > 0) {
+      lines.push(...asked.map((rid) => `a=rid:${rid} recv`), `a=simulcast:recv ${asked.join(';')}`)
+    }
+  }
   return `${lines.join('\r\n')}\r\n`
 }
 

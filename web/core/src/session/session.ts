@@ -59,8 +59,9 @@ export class MediaSession {
   readonly #senders = new Map<LocalRole, RTCRtpTransceiver>()
   readonly #tracks = new Map<LocalRole, MediaStreamTrack | null>()
   readonly #wanted = new Map<LocalRole, number>()
-  /** Firefox wants to be asked for several encodings in another way: it sends one. */
-  readonly #further: readonly Encoding[] = 'mozInnerScreenX' in globalThis ? [] : furtherEncodings()
+  /** Firefox sends as many encodings as it is asked for by name, the others those whose SSRCs stand in the answer. */
+  readonly #asked: readonly string[] = 'mozInnerScreenX' in globalThis ? ['1', '2', '3'] : []
+  readonly #further: readonly Encoding[] = this.#asked.length > 0 ? [] : furtherEncodings()
   /** What video is sent in. */
   #codec: string
   #redundantAudio = false
@@ -236,7 +237,7 @@ export class MediaSession {
   }
 
   async #setRemote(): Promise<void> {
-    const sdp = remoteDescription(withCodec(this.offer, this.#codec), this.#sections, this.#version++)
+    const sdp = remoteDescription(withCodec(this.offer, this.#codec), this.#sections, this.#version++, this.#asked)
     await this.pc.setRemoteDescription({ type: 'offer', sdp })
   }
 
