@@ -3,22 +3,22 @@
 import { open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-const [WIDTH, HEIGHT, FRAMES, RATE] = [1280, 720, 30, 15];
+const [WIDTH, HEIGHT, FRAMES] = [1280, 720, 30];
 const SAMPLES = 48_000;
 
-/** Writes them into a folder, and gives the arguments with which Chromium takes them for its devices. */
-export async function busyDevices(folder: string): Promise<string[]> {
+/** Writes them into a folder, and gives the arguments with which Chromium takes them for its devices; `rate` is pictures a second. */
+export async function busyDevices(folder: string, rate = 15): Promise<string[]> {
   const [camera, microphone] = [path.join(folder, 'camera.y4m'), path.join(folder, 'microphone.wav')];
-  await writeCamera(camera);
+  await writeCamera(camera, rate);
   await writeFile(microphone, voice(4));
   return [`--use-file-for-fake-video-capture=${camera}`, `--use-file-for-fake-audio-capture=${microphone}`];
 }
 
 /** A soft texture that wanders, under a little noise of which each picture has its own, as a room has. */
-async function writeCamera(file: string): Promise<void> {
+async function writeCamera(file: string, rate: number): Promise<void> {
   const handle = await open(file, 'w');
   try {
-    await handle.write(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F${RATE}:1 Ip A1:1 C420\n`);
+    await handle.write(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F${rate}:1 Ip A1:1 C420\n`);
     const random = numbers(7);
     // Between points this far apart it is blended; the walk through it comes round with the pictures.
     const [grid, step] = [32, 8];

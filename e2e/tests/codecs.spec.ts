@@ -17,7 +17,9 @@ test.beforeAll(async ({ playwright, launchOptions }) => {
   server = await startServer();
   folder = await mkdtemp(path.join(tmpdir(), 'althing-devices-'));
   const { args = [], ...options } = launchOptions as LaunchOptions;
-  near = await playwright.chromium.launch({ ...options, args: [...args, ...(await busyDevices(folder))] });
+  // Slow enough for a browser that encodes three layers of VP9 beside everything else: one that cannot keep up sends
+  // smaller pictures of its own accord.
+  near = await playwright.chromium.launch({ ...options, args: [...args, ...(await busyDevices(folder, 8))] });
 });
 test.afterAll(async () => {
   await near.close();
