@@ -1,7 +1,7 @@
 import base from '../playwright.config.ts';
 
-// Rooms are a matter of signalling, the same in every browser: one is enough. What is forwarded is the bridge's
-// choice, and Firefox sends cameras of one size only.
+// Rooms are a matter of signalling, the same in every browser: one is enough. Layers are looked at through counters that
+// Firefox leaves at zero for live pictures.
 const projects = (base.projects ?? []).map(({ testIgnore: _, testMatch: __, ...project }) => ({
   ...project,
   testIgnore: project.name === 'chromium' ? [] : /rooms|layers/,
