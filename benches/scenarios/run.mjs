@@ -38,7 +38,7 @@ async function serve(data, log) {
       '--http-listen', '127.0.0.1:8000', '--http-tls-listen', '127.0.0.1:8443', '--http-admin-listen', '127.0.0.1:8080',
       '--media-bind', '127.0.0.1', '--media-port', '10000',
       // The generator takes as much of the machine as the server: that is no reason to leave things off.
-      '--media-shed-load', 'false',
+      '--media-shed-load', 'false', '--drain-timeout', '0s',
     ],
     // Out of reach of the terminal's Ctrl-C, which ends the load early, with its report.
     { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
