@@ -23,6 +23,8 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 /// After this long, chosen anew whatever has happened: rates are measured, and drift.
 const AT_LATEST: Duration = Duration::from_secs(5);
+/// The same where something gets less than was asked for: a rate that falls may make room.
+const WHEN_SHORT: Duration = Duration::from_secs(1);
 /// How long a source that somebody has just been given is not taken from him again for what it
 /// takes: 0.4 s until a new slot opens, then a keyframe, and the second in which that one counts.
 const BEGINNING: Duration = Duration::from_secs(2);
@@ -287,6 +289,7 @@ impl Conference {
                     on_stage: w.on_stage,
                     is_share: source.video_type.is_desktop(),
                     current: w.target,
+                    waits: w.setbacks.waits(now),
                     eager: w.is_new || w.held_since.is_some_and(|at| now >= at + PATIENCE),
                     begins: !narrow && w.given_since.is_some_and(|at| now < at + BEGINNING),
                 }
@@ -297,9 +300,12 @@ impl Conference {
         drop(candidates);
         let choices = std::mem::take(&mut self.choices);
         self.counters.allocations += 1;
-        let mut next = now + AT_LATEST;
+        let is_short = choices.iter().any(|c| c.target_bitrate < c.ideal_bitrate);
+        let mut next = now + if is_short { WHEN_SHORT } else { AT_LATEST };
         for (at, choice) in order.iter().zip(&choices) {
             let w = &mut endpoint.wanted[*at];
+            let layers = self.sources[w.source].layers();
+            w.setbacks.chosen(now, layers, w.target, choice.target);
             w.target = choice.target;
             let since = w.given_since.unwrap_or(now);
             w.given_since = choice.target.map(|_| since);
@@ -307,7 +313,8 @@ impl Conference {
             w.held_since = choice.held_back.then(|| w.held_since.unwrap_or(now));
             if let Some(since) = w.held_since {
                 // Not sooner than the pause, should it be overdue.
-                next = next.min((since + PATIENCE).max(now + PAUSE));
+                let ready = w.setbacks.until().unwrap_or(now).max(since + PATIENCE);
+                next = next.min(ready.max(now + PAUSE));
             }
         }
         endpoint.settle(&choices, budget, now);

@@ -9,6 +9,8 @@
 //!   something: text that is read, not motion that is watched.
 //! - An upgrade is held back while it would only just fit ([`Candidate::eager`]): each costs a
 //!   keyframe, and one that is taken back at once costs two.
+//! - After an upgrade that did not last the next one waits ([`Candidate::waits`]), the longer the more
+//!   often that happened, unless there is room for twice as much.
 //! - A source on stage for which nothing at all fits does not keep the others dark.
 //! - A source that has not sent yet takes nothing from the others.
 
@@ -19,6 +21,8 @@ use smallvec::SmallVec;
 pub(crate) const AT_HAND: usize = 64;
 /// Layers of one source that are looked at.
 const MAX_LAYERS: usize = 32;
+/// So many times what all of it takes, and nothing has to wait for earlier upgrades' sake.
+const PLENTY: u64 = 2;
 /// More than any sum of rates.
 const UNLIMITED: i64 = i64::MAX / 4;
 
@@ -57,6 +61,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) current: Option<LayerId>,
     /// An upgrade may use the last bit: it has waited for long enough, or was just asked for.
     pub(crate) eager: bool,
+    /// It was given a greater picture not long ago that did not last: no other one yet.
+    pub(crate) waits: bool,
     /// Its first picture is on the way: what was measured is that picture and not its rate, and to
     /// stop it now would be to begin once more with another.
     pub(crate) begins: bool,
@@ -89,8 +95,15 @@ pub(crate) fn allocate(
     let mut all: SmallVec<[Work<'_>; AT_HAND]> =
         candidates.iter().map(|c| Work::new(c, rules)).collect();
     solve(limit, &mut all, rules);
-    if budget.is_some() && all.iter().any(|w| w.rises() && !w.candidate.eager) {
-        hold_back(limit, &mut all, rules);
+    if let Some(budget) = budget {
+        let all_of_it: u64 = all.iter().map(|w| w.cost(w.target).unsigned_abs()).sum();
+        let waiting = budget < all_of_it.saturating_mul(PLENTY);
+        for w in &mut all {
+            w.waits = waiting && w.candidate.waits;
+        }
+        if all.iter().any(|w| w.rises() && !w.may_rise()) {
+            hold_back(limit, &mut all, rules);
+        }
     }
     for w in &mut all {
         if w.candidate.begins && w.target.is_none() && w.current.is_some() {
@@ -146,10 +159,14 @@ fn hold_back(limit: i64, all: &mut [Work<'_>], rules: &Rules) {
     for (w, &full) in all.iter_mut().zip(&targets) {
         let cautious = std::mem::replace(&mut w.target, full);
         let current = w.current;
-        if !w.measured || w.candidate.eager || full <= current {
+        if !w.measured || w.may_rise() || full <= current {
             continue;
         }
-        let held = cautious.min(full).max(current);
+        let held = if w.waits {
+            w.best_as_high_as_now(full)
+        } else {
+            cautious.min(full).max(current)
+        };
         if held < full && w.cost(held) <= w.cost(full) {
             w.target = held;
             w.held_back = true;
@@ -189,6 +206,8 @@ struct Work<'a> {
     oversend: Option<usize>,
     /// Some layer is being sent, so that rates are known.
     measured: bool,
+    /// No greater picture than now.
+    waits: bool,
     held_back: bool,
 }
 
@@ -202,6 +221,7 @@ impl<'a> Work<'a> {
             preferred: None,
             oversend: None,
             measured: candidate.layers.iter().any(|l| l.active),
+            waits: false,
             held_back: false,
         };
         if candidate.is_share {
@@ -291,6 +311,20 @@ impl<'a> Work<'a> {
 
     fn rises(&self) -> bool {
         self.measured && self.target > self.current
+    }
+
+    /// Without waiting.
+    const fn may_rise(&self) -> bool {
+        self.candidate.eager && !self.waits
+    }
+
+    /// Up to this layer, the best in the size it has now; the smallest size while it has none.
+    fn best_as_high_as_now(&self, most: Option<usize>) -> Option<usize> {
+        let size = |i: usize| self.candidate.layers[i].height;
+        let now = size(self.current.or_else(|| self.indices().next())?);
+        self.indices()
+            .rfind(|i| Some(*i) <= most && size(*i) <= now)
+            .max(self.current)
     }
 
     /// The cheapest layer of the greatest height that takes less than `max`.

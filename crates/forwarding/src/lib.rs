@@ -54,6 +54,7 @@ mod reader;
 mod red;
 mod relay;
 mod reports;
+mod setbacks;
 mod settings;
 mod silence;
 mod slots;

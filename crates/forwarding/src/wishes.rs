@@ -4,6 +4,7 @@
 use crate::allocator::AT_HAND;
 use crate::conference::Conference;
 use crate::layers::LayerId;
+use crate::setbacks::Setbacks;
 use crate::settings::Limits;
 use crate::slots::POOL;
 use althing_colibri::{Constraint, VideoConstraints};
@@ -93,6 +94,8 @@ pub(crate) struct Wanted {
     pub(crate) held_since: Option<Instant>,
     /// Since when it gets anything of it.
     pub(crate) given_since: Option<Instant>,
+    /// What became of greater pictures that it was given.
+    pub(crate) setbacks: Setbacks,
 }
 
 impl Conference {
@@ -151,6 +154,7 @@ impl Conference {
                 is_new: true,
                 held_since: None,
                 given_since: None,
+                setbacks: Setbacks::default(),
             });
         };
         for (list, on_stage) in [(&wishes.on_stage, true), (&wishes.selected, false)] {
@@ -205,6 +209,9 @@ impl Conference {
                 w.target = old.target;
                 w.held_since = old.held_since;
                 w.given_since = old.given_since;
+                if w.height == old.height {
+                    w.setbacks = old.setbacks;
+                }
                 let greater = |new: i32, old: i32| old >= 0 && (new < 0 || new > old);
                 w.is_new =
                     old.is_new || greater(w.height, old.height) || w.on_stage && !old.on_stage;

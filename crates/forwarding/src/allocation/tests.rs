@@ -346,6 +346,46 @@ fn an_upgrade_that_only_just_fits_comes_after_a_second() {
     assert_eq!(room.target(ann, "cat-v0"), Some((1, 2)));
 }
 
+/// A path that seems to carry a greater picture until it comes, as seen behind 1 Mbit/s.
+#[test]
+fn a_picture_that_never_lasts_is_tried_ever_more_rarely() {
+    let (mut room, ann, _) = stage();
+    room.want(ann, &["bob-v0"], &[("bob-v0", 360)]);
+    room.bandwidth(ann, 400);
+    room.pass(100);
+    let mut tries = Vec::new();
+    for tenth in 0..900 {
+        // Half a second of it fills a queue; a second of less empties it.
+        let tried = tries.last().is_some_and(|at| tenth - at < 15);
+        let is_full = tried && tries.last().is_some_and(|at| tenth - at >= 5);
+        room.bandwidth(ann, if is_full { 400 } else { 900 });
+        let before = room.target(ann, "bob-v0");
+        room.pass(100);
+        let after = room.target(ann, "bob-v0");
+        if after.map(|t| t.0) > before.map(|t| t.0) {
+            tries.push(tenth);
+        }
+    }
+    let waits: Vec<i32> = tries.windows(2).map(|w| (w[1] - w[0]) / 10).collect();
+    assert!(waits.len() >= 4 && waits.is_sorted(), "{waits:?}");
+    assert!((4..=6).contains(&waits.len()), "{waits:?}");
+    // Whoever asks for more does not wait, nor where there is plenty.
+    room.bandwidth(ann, 600);
+    room.pass(100);
+    room.want(ann, &["bob-v0"], &[("bob-v0", 180)]);
+    room.want(ann, &["bob-v0"], &[("bob-v0", 360)]);
+    assert_eq!(room.target(ann, "bob-v0"), Some((1, 2)));
+    room.bandwidth(ann, 400);
+    room.pass(100);
+    assert_eq!(room.target(ann, "bob-v0"), Some((0, 2)));
+    room.bandwidth(ann, 900);
+    room.pass(100);
+    assert_eq!(room.target(ann, "bob-v0"), Some((0, 2)));
+    room.bandwidth(ann, 1500);
+    room.pass(100);
+    assert_eq!(room.target(ann, "bob-v0"), Some((1, 2)));
+}
+
 #[test]
 fn owners_encode_what_somebody_watches_and_nothing_else() {
     let (mut room, ann, bob) = stage();

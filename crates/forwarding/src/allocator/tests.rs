@@ -45,6 +45,7 @@ fn candidate(layers: &[Layer], max_height: i32) -> Candidate<'_> {
         is_share: false,
         current: None,
         eager: true,
+        waits: false,
         begins: false,
     }
 }
