@@ -41,7 +41,8 @@ pub(crate) struct Peer {
     transport: Option<Transport>,
     path: Option<Path>,
     pub(crate) connected: Option<Instant>,
-    pub(crate) failed: bool,
+    /// Its server has ended the connection, or it failed.
+    gone: bool,
     ssrc: Ssrc,
     agreed: Agreed,
     arrivals: TransportCcRecorder,
@@ -191,6 +192,12 @@ impl Engine {
 
     pub(crate) fn peer(&self, peer: usize) -> &Peer {
         &self.peers[peer]
+    }
+
+    /// Whether everybody in a group still has a connection, or never had one.
+    pub(crate) fn is_whole(&self, group: usize) -> bool {
+        let mut members = self.peers.iter().filter(|peer| peer.group == group);
+        !members.any(|peer| peer.gone)
     }
 
     pub(crate) fn overflow(&self) -> u64 {
@@ -357,9 +364,9 @@ impl Engine {
                     );
                     peer.connected = Some(Instant::now());
                 }
-                Output::Event(Event::Failed(reason)) => {
-                    eprintln!("peer {number} failed: {reason:?}");
-                    peer.failed = true;
+                Output::Event(event @ (Event::Failed(_) | Event::Closed)) => {
+                    eprintln!("  peer {number} is cut off: {event:?}");
+                    peer.gone = true;
                 }
                 Output::Event(_) => {}
             }
@@ -429,7 +436,7 @@ impl Peer {
             transport: None,
             path: None,
             connected: None,
-            failed: false,
+            gone: false,
             ssrc,
             agreed: Agreed {
                 transport_cc: None,

@@ -8,7 +8,7 @@ use althing_model::{Entropy, Secret, Ssrc};
 use althing_transport::{
     Certificate, DtlsRole, Fingerprint, IceCredentials, RemoteParameters, Settings,
 };
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -98,8 +98,8 @@ impl Api {
         api
     }
 
-    /// Sends a request and waits for what it leads to, acknowledgements passed over.
-    async fn ask(&mut self, mut request: Value) -> Value {
+    /// Sends a request; returns the name of its transaction.
+    async fn send(&mut self, mut request: Value) -> String {
         self.requests += 1;
         let transaction = self.requests.to_string();
         request["transaction"] = transaction.clone().into();
@@ -110,6 +110,25 @@ impl Api {
             .send(Message::text(request.to_string()))
             .await
             .unwrap();
+        transaction
+    }
+
+    /// Says that we are still there. The answer is an acknowledgement and nothing else, and nobody
+    /// waits for it: whoever asks next passes it over.
+    async fn keep_alive(&mut self) {
+        self.send(json!({ "janus": "keepalive" })).await;
+        // What else came meanwhile is read, so that Janus never waits for room.
+        while self
+            .socket
+            .next()
+            .now_or_never()
+            .is_some_and(|message| message.is_some())
+        {}
+    }
+
+    /// Sends a request and waits for what it leads to, acknowledgements passed over.
+    async fn ask(&mut self, request: Value) -> Value {
+        let transaction = self.send(request.clone()).await;
         loop {
             let message = self.socket.next().await.expect("Janus stays").unwrap();
             let Message::Text(text) = message else {
@@ -202,7 +221,7 @@ pub(crate) async fn meet(
     let task = tokio::task::spawn_local(async move {
         loop {
             tokio::time::sleep(KEEP_ALIVE).await;
-            api.ask(json!({ "janus": "keepalive" })).await;
+            api.keep_alive().await;
         }
     });
     Janus {
