@@ -11,6 +11,7 @@ use crate::common::Person;
 use crate::event::RoomEvent;
 use crate::gate::{Refusal, has_name};
 use crate::meeting::{Meeting, Output, Place};
+use crate::message::relayed_in_lobby;
 use crate::occupant::Affiliation;
 use crate::presence::shown;
 use crate::render::{muc_user, status};
@@ -375,20 +376,18 @@ impl Meeting {
             return self.reply(sender, &reply);
         };
         let (id, watches) = (id.clone(), author.watches);
-        let mut message = stanza.clone();
-        message.set_attr("from", self.caller_address(&id));
-        message.retain(|child| {
-            let servers_own = child.is("x", ns::MUC_USER)
-                || child.ns() == ns::DELAY
-                || child.is("nick", ns::NICK);
-            !servers_own
-        });
+        let children = relayed_in_lobby(stanza);
+        if children.is_empty() && stanza.children().next().is_some() {
+            // Nothing is left of it that a client may say.
+            return;
+        }
+        let mut message = Element::new("message", ns::CLIENT)
+            .with_attr_opt("type", stanza.attr("type"))
+            .with_attr_opt("id", stanza.attr("id"))
+            .with_attr("from", self.caller_address(&id))
+            .with_children(children);
         match (to.resource(), stanza.attr("type")) {
             (None, Some("groupchat")) => {
-                if message.child("subject", ns::CLIENT).is_some() {
-                    return;
-                }
-                message.remove_attr("to");
                 if message.attr("id").is_none() {
                     message.set_attr("id", entropy.token(16));
                 }

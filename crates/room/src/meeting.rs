@@ -8,6 +8,7 @@ pub use crate::component::Component;
 use crate::event::{Actor, Deed, LeaveReason, RoomEvent};
 pub use crate::exchange::{Action, Input, Outcome, Output, Place};
 use crate::lobby::Lobby;
+use crate::presence::last_words;
 use crate::roles::Appointment;
 use crate::room::{Room, Sender, Settings, Told};
 use althing_model::{EndpointId, Entropy, MediaMode, Now, SessionId};
@@ -152,6 +153,7 @@ impl Meeting {
                 Ok(())
             }
             Input::SessionLeaves { session, status } => {
+                let status = status.as_deref().and_then(last_words);
                 self.leave_everywhere(now, &session, &LeaveReason::Left(status), entropy);
                 Ok(())
             }

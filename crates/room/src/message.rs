@@ -6,6 +6,7 @@ use crate::event::Deed;
 use crate::history::{NameSource, Said};
 use crate::meeting::Action;
 use crate::occupant::Occupant;
+use crate::polls::Command as PollCommand;
 use crate::room::{Room, Sender};
 use althing_model::{EndpointId, SessionId};
 use althing_xmpp::stanza::{Condition, ErrorType, error_reply};
@@ -34,6 +35,15 @@ const NOT_FOR_CLIENTS: [&str; 11] = [
     "system_chat_message",
     "time_restricted",
     "visitors",
+];
+
+/// The namespaces of what refers to a message that was said before.
+const REFERRING: [&str; 5] = [
+    ns::RETRACT,
+    ns::CORRECT,
+    ns::REACTIONS,
+    ns::FASTEN,
+    ns::MODERATE,
 ];
 
 type Refused = (Condition, ErrorType, &'static str);
@@ -229,7 +239,7 @@ impl Room {
             self.done(author, Deed::MessageRemoved);
             return Ok(());
         }
-        let said = Said {
+        let mut said = Said {
             nick: author.clone(),
             author: occupant.person(),
             id,
@@ -246,25 +256,34 @@ impl Room {
             // Nothing is left of it that a client may say.
             return Ok(());
         }
+        let json = said.children.iter_mut().find(|c| is_json(c));
+        let is_json = json.is_some();
+        let mut poll = None;
+        if let Some(json) = json {
+            let metadata = &turn.common.metadata;
+            let restricted = metadata.flag("permissions", "pollCreationRestricted");
+            let command = PollCommand::in_chat(&json.text());
+            poll = command
+                .map(|command| self.poll_in_chat(author, command, restricted))
+                .transpose()
+                .map_err(|text| (None, (Condition::NotAllowed, ErrorType::Cancel, text)))?;
+            if let Some(poll) = &poll {
+                // Who asks, and who votes, is not for clients to say.
+                *json = poll.element();
+            }
+        }
         let names = self.settings.names.clone();
         self.broadcast(None, |_, form| {
             let from = names.occupant_of(form, author);
             Arc::from(message(from, &said.id, &said.children).to_xml())
         });
-        let json = said
-            .children
-            .iter()
-            .find(|c| c.is("json-message", ns::JITMEET))
-            .map(Element::text);
-        if let Some(json) = &json {
-            let metadata = &turn.common.metadata;
-            let restricted = metadata.flag("permissions", "pollCreationRestricted");
-            self.poll_in_chat(author, json, restricted);
+        if let Some(poll) = poll {
+            self.tell_poll(&poll, false);
         }
         if matches!(matter, Matter::Subject(_)) {
             self.done(author, Deed::SubjectChanged);
         }
-        self.remember(matter, said, json.is_some());
+        self.remember(matter, said, is_json);
         Ok(())
     }
 
@@ -415,37 +434,57 @@ impl Room {
 /// The children of a client's message that others get. Clients go by the names of most elements
 /// whatever the namespace; and any `<subject>` is the room's new one to them.
 fn relayed(stanza: &Element, matter: &Matter<'_>) -> Vec<Element> {
+    let only_json = stanza.children().filter(|child| is_json(child)).count() == 1;
     let subject = stanza.attr("type") == Some("groupchat") && matches!(matter, Matter::Subject(_));
     stanza
         .children()
         .filter(|child| match child.name() {
+            // Some clients know what refers to a message by its namespace alone.
+            _ if REFERRING.contains(&child.ns()) => matter.refers_by(child),
             "nick" | "delay" | "display-name" | "x" | "error" | "settings-error" => false,
             "subject" => subject && child.ns() == ns::CLIENT,
+            "body" => child.ns() == ns::CLIENT,
             // Without a `<moderated>` that was acted upon, nothing a client may say.
             "apply-to" | "moderated" => false,
             // What was not looked at when deciding who may say it.
             "retract" | "replace" | "reactions" => matter.refers_by(child),
-            "json-message" => is_for_clients(&child.text()),
+            "json-message" => only_json && is_for_clients(child),
             _ => true,
         })
         .cloned()
         .collect()
 }
 
-/// Whether a JSON message is an object of a type that clients may send.
-fn is_for_clients(text: &str) -> bool {
-    // Clients undo these before they read it.
-    let text = text
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&#39;", "'")
-        .replace("&amp;", "&");
-    let Ok(Value::Object(object)) = serde_json::from_str(&text) else {
+/// What of a message in a lobby others get: words, and what programs tell each other.
+pub(crate) fn relayed_in_lobby(stanza: &Element) -> Vec<Element> {
+    relayed(stanza, &Matter::Other)
+}
+
+/// Clients go by the name alone.
+fn is_json(child: &Element) -> bool {
+    child.name() == "json-message"
+}
+
+/// Whether a JSON message is an object of a type that clients may send. Clients read all the text in
+/// it, that of elements too, so there are to be none.
+fn is_for_clients(message: &Element) -> bool {
+    if message.children().next().is_some() {
+        return false;
+    }
+    let Ok(Value::Object(object)) = serde_json::from_str(&as_clients_read(&message.text())) else {
         return false;
     };
     let kind = object.get("type").and_then(Value::as_str);
     kind.is_some_and(|kind| !NOT_FOR_CLIENTS.contains(&kind))
+}
+
+/// The text of a JSON message as clients read it: they undo these first.
+pub(crate) fn as_clients_read(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&")
 }
 
 pub(crate) fn message(from: String, id: &str, children: &[Element]) -> Element {

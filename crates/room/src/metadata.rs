@@ -3,6 +3,7 @@
 
 use crate::event::{Actor, Deed};
 use crate::meeting::{Action, Component, Meeting};
+use crate::occupant::Occupant;
 use crate::room::{Room, Sender};
 use althing_model::{Entropy, Now, SessionId};
 use althing_xmpp::{Element, ns};
@@ -35,6 +36,12 @@ const SERVER_KEYS: [&str; 14] = [
     "transcriberType",
     "transcription",
     "visitorsEnabled",
+];
+
+/// What the entry on recording says, and the feature that is needed to say otherwise.
+const FEATURES_OF_RECORDING: [(&str, &str); 2] = [
+    ("isRecordingRequested", "recording"),
+    ("isTranscribingEnabled", "transcription"),
 ];
 
 /// Which media newcomers leave off until they switch them on.
@@ -105,6 +112,16 @@ impl Metadata {
         self.set("startMuted", value)
     }
 
+    /// Whether a moderator has the features for what it would change (protocol 4 §§3.3, 18).
+    fn lets(&self, moderator: &Occupant, write: &Write) -> bool {
+        let before = self.entries.get(&write.key).unwrap_or(&Value::Null);
+        let changes = |flag: &str| before.get(flag) != write.data.get(flag);
+        write.key != "recording"
+            || FEATURES_OF_RECORDING
+                .iter()
+                .all(|(flag, feature)| !changes(flag) || moderator.is_allowed(feature))
+    }
+
     /// Whether there is room for an entry of this length beside the others.
     fn has_room_for(&self, key: &str, value: &Value) -> bool {
         let others: usize = self
@@ -173,7 +190,8 @@ impl Meeting {
             return;
         };
         let occupant = self.room(&place).and_then(|room| room.occupants.get(&id));
-        let permitted = occupant.is_some_and(|o| o.is_moderator())
+        let before = &self.common.metadata;
+        let permitted = occupant.is_some_and(|o| o.is_moderator() && before.lets(o, &write))
             && !SERVER_KEYS.contains(&write.key.as_str());
         if !permitted {
             return self.deny(Action::Metadata);

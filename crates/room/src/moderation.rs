@@ -364,6 +364,10 @@ impl Room {
     }
 
     fn moderation_forgets(&mut self, id: &EndpointId) {
+        if self.occupants.contains_key(id) {
+            // It has come anew in its own place.
+            return;
+        }
         for moderated in &mut self.moderation.media {
             moderated.approved.retain(|other| other != id);
         }

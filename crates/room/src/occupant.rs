@@ -1,5 +1,6 @@
 use crate::common::Person;
 use crate::event::PresenceFacts;
+use crate::presence::MAX_NAME;
 use althing_model::{EndpointId, Identity, MediaKinds, Origin, Role, SessionId};
 use althing_xmpp::{Element, Jid};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ pub(crate) struct Occupant {
 pub(crate) struct Shown {
     /// The children, as they stand inside a presence.
     pub(crate) xml: Box<str>,
-    /// The display name among them.
+    /// The display name among them, as far as it is repeated elsewhere.
     name: Option<Box<str>>,
 }
 
@@ -91,7 +92,7 @@ impl Shown {
         let name = children
             .iter()
             .find(|e| e.is("nick", althing_xmpp::ns::NICK))
-            .map(Element::text)
+            .map(|e| e.text().chars().take(MAX_NAME).collect::<String>())
             .filter(|name| !name.is_empty());
         Self {
             xml: xml.into(),

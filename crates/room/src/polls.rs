@@ -3,6 +3,7 @@
 
 use crate::event::RoomEvent;
 use crate::meeting::{Action, Component, Meeting, Place};
+use crate::message::as_clients_read;
 use crate::occupant::Occupant;
 use crate::room::{Room, Sender};
 use althing_model::{EndpointId, Entropy, Now, SessionId};
@@ -19,6 +20,11 @@ const MAX_POLLS: usize = 128;
 const MAX_BYTES: usize = 1024;
 /// How many people's votes one poll keeps.
 const MAX_VOTES: usize = 2_000;
+/// How long all that a newcomer is told of a room's polls may be, in bytes of JSON or nearly so: a
+/// name stands beside every answer that somebody chose, so one vote may be as long as a poll.
+const MAX_TOLD: usize = 512 * 1024;
+/// What a poll, an answer or a voter takes beside the words in it.
+const FRAME: usize = 64;
 
 /// The polls of one room.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -29,7 +35,7 @@ pub(crate) struct Polls {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Poll {
+pub(crate) struct Poll {
     id: String,
     creator: EndpointId,
     creator_name: String,
@@ -39,7 +45,7 @@ struct Poll {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Vote {
+pub(crate) struct Vote {
     id: EndpointId,
     name: String,
     answers: Vec<bool>,
@@ -47,7 +53,7 @@ struct Vote {
 
 /// What a client asks for, in either dialect; what it says of itself is not believed.
 #[derive(Debug, PartialEq, Eq)]
-enum Command {
+pub(crate) enum Command {
     New {
         id: String,
         question: String,
@@ -57,7 +63,14 @@ enum Command {
         id: String,
         answers: Vec<bool>,
     },
+    /// Nothing that could be done.
+    Senseless,
 }
+
+/// The names of commands in both dialects, and of what the server tells newcomers in the older one.
+const NEW: &str = "new-poll";
+const ANSWER: &str = "answer-poll";
+const OLD: &str = "old-polls";
 
 impl Command {
     /// Reads `{"command":…}` of the component's dialect, or `{"type":…}` of the older one.
@@ -66,12 +79,29 @@ impl Command {
             return None;
         }
         let json: Value = serde_json::from_str(text).ok()?;
-        let text_of = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
         let name = json.get("command").or_else(|| json.get("type"))?.as_str()?;
+        Self::of(name, &json)
+    }
+
+    /// What a client of 2025 writes to everybody: `None` if it is about no poll, [`Command::Senseless`]
+    /// if clients would take it for a command that it is not.
+    pub(crate) fn in_chat(text: &str) -> Option<Self> {
+        let read = as_clients_read(text);
+        let json: Value = serde_json::from_str(&read).ok()?;
+        let name = json.get("type")?.as_str()?;
+        if name != NEW && name != ANSWER {
+            return (name == OLD).then_some(Self::Senseless);
+        }
+        let command = Self::of(name, &json).filter(|_| read.len() <= MAX_BYTES);
+        Some(command.unwrap_or(Self::Senseless))
+    }
+
+    fn of(name: &str, json: &Value) -> Option<Self> {
+        let text_of = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
         let id = text_of("pollId").filter(|id| !id.is_empty())?;
         let answers = json.get("answers")?.as_array()?;
         match name {
-            "new-poll" => {
+            NEW => {
                 let answers: Option<Vec<String>> = answers
                     .iter()
                     .map(|a| a.as_str().or_else(|| a.get("name")?.as_str()))
@@ -83,7 +113,7 @@ impl Command {
                     answers: answers.filter(|a| !a.is_empty())?,
                 })
             }
-            "answer-poll" => {
+            ANSWER => {
                 let answers: Option<Vec<bool>> = answers.iter().map(Value::as_bool).collect();
                 Some(Self::Answer {
                     id,
@@ -96,7 +126,7 @@ impl Command {
 }
 
 /// What has changed, for those who are told of it.
-enum Change {
+pub(crate) enum Change {
     New(Poll),
     Answer { poll: String, vote: Vote },
 }
@@ -130,11 +160,31 @@ impl Change {
         }
     }
 
+    /// For clients of the older dialect.
+    pub(crate) fn element(&self) -> Element {
+        crate::component::payload(&self.in_old_dialect(), None)
+    }
+
     const fn author(&self) -> &EndpointId {
         match self {
             Self::New(poll) => &poll.creator,
             Self::Answer { vote, .. } => &vote.id,
         }
+    }
+}
+
+impl Poll {
+    fn bytes(&self) -> usize {
+        let answers: usize = self.answers.iter().map(|a| FRAME + a.len()).sum();
+        let votes: usize = self.votes.iter().map(Vote::bytes).sum();
+        FRAME + self.id.len() + self.creator_name.len() + self.question.len() + answers + votes
+    }
+}
+
+impl Vote {
+    fn bytes(&self) -> usize {
+        let chosen = self.answers.iter().filter(|chosen| **chosen).count();
+        FRAME + self.answers.len() + chosen * (FRAME + self.name.len())
     }
 }
 
@@ -161,10 +211,14 @@ impl Polls {
                     answers,
                     votes: Vec::new(),
                 };
+                if self.bytes() + poll.bytes() > MAX_TOLD {
+                    return Err("this room has as many polls as it may");
+                }
                 self.polls.push(poll.clone());
                 Ok(Change::New(poll))
             }
             Command::Answer { id, answers } => {
+                let so_far = self.bytes();
                 let poll = self.polls.iter_mut().find(|p| p.id == id);
                 let poll = poll.ok_or("no such poll")?;
                 if poll.answers.len() != answers.len() {
@@ -177,6 +231,10 @@ impl Polls {
                 };
                 // Who votes again has thought better of it.
                 let before = poll.votes.iter().position(|v| v.id == by.id);
+                let freed = before.map_or(0, |index| poll.votes[index].bytes());
+                if so_far - freed + vote.bytes() > MAX_TOLD {
+                    return Err("this room has as many votes as it may");
+                }
                 match before {
                     Some(index) => poll.votes[index] = vote.clone(),
                     None if poll.votes.len() >= MAX_VOTES => {
@@ -186,7 +244,13 @@ impl Polls {
                 }
                 Ok(Change::Answer { poll: id, vote })
             }
+            Command::Senseless => Err("not a command for polls"),
         }
+    }
+
+    /// How long [`Polls::so_far`] is, or a little less.
+    fn bytes(&self) -> usize {
+        self.polls.iter().map(Poll::bytes).sum()
     }
 
     /// Everything so far, for a newcomer.
@@ -281,15 +345,17 @@ impl Meeting {
 }
 
 impl Room {
-    /// A poll command that a client of 2025 wrote to everybody, who have been sent it already.
-    pub(crate) fn poll_in_chat(&mut self, author: &EndpointId, text: &str, restricted: bool) {
-        let Some(command) = Command::read(text) else {
-            return;
-        };
-        if let Ok(change) = self.poll(author, command, restricted) {
-            self.polls.old_dialect.insert(author.clone());
-            self.tell_poll(&change, false);
-        }
+    /// A poll command that a client of 2025 writes to everybody; they are to be told of it by
+    /// [`Room::tell_poll`].
+    pub(crate) fn poll_in_chat(
+        &mut self,
+        author: &EndpointId,
+        command: Command,
+        restricted: bool,
+    ) -> Result<Change, &'static str> {
+        let change = self.poll(author, command, restricted)?;
+        self.polls.old_dialect.insert(author.clone());
+        Ok(change)
     }
 
     fn poll(
@@ -299,7 +365,8 @@ impl Room {
         restricted: bool,
     ) -> Result<Change, &'static str> {
         let occupant = self.occupants.get(by).ok_or("not in the room")?;
-        let creates = matches!(command, Command::New { .. });
+        // What cannot be read may have been meant to be one.
+        let creates = !matches!(command, Command::Answer { .. });
         if occupant.is_visitor()
             || (creates && !occupant.is_allowed_unless(restricted, "create-polls"))
         {
@@ -311,7 +378,7 @@ impl Room {
 
     /// Tells everybody of a change in its dialect; those of the older one only if they have not
     /// been told by its author.
-    fn tell_poll(&mut self, change: &Change, old_dialect_too: bool) {
+    pub(crate) fn tell_poll(&mut self, change: &Change, old_dialect_too: bool) {
         let speaks = |room: &Self, old: bool| -> Vec<SessionId> {
             room.occupants
                 .values()

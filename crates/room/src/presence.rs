@@ -127,10 +127,13 @@ impl Room {
 }
 
 pub(crate) fn status_text(stanza: &Element) -> Option<String> {
-    stanza
-        .child("status", ns::CLIENT)
-        .map(|status| status.text().chars().take(MAX_STATUS).collect::<String>())
-        .filter(|text| !text.is_empty())
+    last_words(&stanza.child("status", ns::CLIENT)?.text())
+}
+
+/// What of somebody's last words others are told.
+pub(crate) fn last_words(text: &str) -> Option<String> {
+    let words: String = text.chars().take(MAX_STATUS).collect();
+    Some(words).filter(|words| !words.is_empty())
 }
 
 /// The property by which a client says that what it sends is encrypted end to end (protocol 1 §14.3);
@@ -138,7 +141,7 @@ pub(crate) fn status_text(stanza: &Element) -> Option<String> {
 const E2EE_PROPERTY: &str = "jitsi_participant_e2ee.enabled";
 
 /// How many characters of a name others are told.
-const MAX_NAME: usize = 200;
+pub(crate) const MAX_NAME: usize = 200;
 
 /// What only the server, its focus or its recorders say (protocol 4 §25). Clients go by these names
 /// whatever the namespace, so it is not looked at here either.
