@@ -26,6 +26,7 @@ import { Meeting } from './meeting/meeting.svelte.ts'
 import { Notices } from './meeting/notices.svelte.ts'
 import { linkOptions, pathOf, placeOf, serverFor, type LinkOptions, type PageConfig, type Place } from './page.ts'
 import { Settings, type Theme } from './settings.svelte.ts'
+import { tabStore } from './store.ts'
 import { keepToken, keptToken, takeToken, type Token } from './token.ts'
 
 /** The two doors of `@althing/core`; development puts a stage set behind them. */
@@ -66,6 +67,8 @@ export class App {
   #token: Token | null = $state.raw(null)
 
   readonly #core: Core
+  /** What a reload of this tab is to find again. */
+  readonly #tab = tabStore()
   #link: LinkOptions = linkOptions('')
   #localMedia: LocalMedia | null = null
   #stopMedia: (() => void)[] = []
@@ -151,7 +154,9 @@ export class App {
     if (login === undefined) return
     const { microphoneOn, cameraOn } = this.settings.values
     const from = { ...this.place, microphoneOff: !microphoneOn, cameraOff: !cameraOn }
-    const address = await loginAddress(login, from, sessionStorage)
+    // The login page looks for it where the browser keeps it, or not at all.
+    const store = { setItem: (key: string, value: string) => sessionStorage.setItem(key, value) }
+    const address = await loginAddress(login, from, store).catch(() => null)
     if (address === null) this.notices.show(t('asking.loginBroken'), { tone: 'warn' })
     else location.assign(address)
   }
@@ -163,6 +168,13 @@ export class App {
   async setMicrophone(on: boolean): Promise<void> {
     this.settings.set('microphoneOn', on)
     this.#tellFailure(await (this.meeting?.conference ?? this.#localMedia)?.setMicrophone(on), 'microphone')
+  }
+
+  /** For as long as a key is held; what is remembered stays as it is. Whether it is on, or off, now. */
+  async holdToTalk(on: boolean): Promise<boolean> {
+    const outcome = await this.meeting?.conference.setMicrophone(on)
+    this.#tellFailure(outcome, 'microphone')
+    return outcome?.ok ?? false
   }
 
   async setCamera(on: boolean): Promise<void> {
@@ -235,9 +247,9 @@ export class App {
     if (given) {
       this.#token = given.token.text === '' ? null : given.token
       history.replaceState(history.state, '', given.clean)
-      if (path !== null) keepToken(sessionStorage, path, given.token.text)
+      if (path !== null) keepToken(this.#tab, path, given.token.text)
     } else if (before.room !== room || before.tenant !== tenant) {
-      this.#token = path === null ? null : keptToken(sessionStorage, path)
+      this.#token = path === null ? null : keptToken(this.#tab, path)
     }
   }
 
@@ -349,7 +361,7 @@ export class App {
     this.question = null
     this.announcer.dispose()
     if (!meeting) return
-    sessionStorage.removeItem(IN_MEETING)
+    this.#tab.removeItem(IN_MEETING)
     meeting.dispose()
     this.notices.forget('knock')
     void meeting.conference.leave()
@@ -368,11 +380,11 @@ export class App {
   }
 
   #inside(): void {
-    sessionStorage.setItem(IN_MEETING, location.pathname)
+    this.#tab.setItem(IN_MEETING, location.pathname)
   }
 
   #wasInside(): boolean {
-    return sessionStorage.getItem(IN_MEETING) === location.pathname
+    return this.#tab.getItem(IN_MEETING) === location.pathname
   }
 
   #tick(): void {
@@ -391,7 +403,7 @@ export class App {
     if (isShown(this.bar) && !wasShown) this.announcer.urgent(barText(this.bar))
     if (wasShown && state.phase === 'joined') this.announcer.urgent(t('reconnect.back'))
     // A refused one is of no use to a reload, which may still come in as a guest.
-    if (state.phase === 'failed' && state.code === 'not-authorized') keepToken(sessionStorage, '', '')
+    if (state.phase === 'failed' && state.code === 'not-authorized') keepToken(this.#tab, '', '')
     const byName = state.phase === 'kicked' ? (this.meeting?.occupantName(state.by) ?? null) : null
     this.#dispatch({ type: 'connection', state, now, byName, jitter: Math.random() })
   }

@@ -80,6 +80,22 @@ describe('screens', () => {
     expect(shown()).toBe('meeting')
   })
 
+  test('a browser that keeps nothing still meets', () => {
+    const real = Object.getOwnPropertyDescriptor(globalThis, 'sessionStorage')!
+    onTestFinished(() => void Object.defineProperty(globalThis, 'sessionStorage', real))
+    Object.defineProperty(globalThis, 'sessionStorage', {
+      configurable: true,
+      get: () => {
+        throw new DOMException('denied', 'SecurityError')
+      }
+    })
+    enter(open('/standup?jwt=a.b.c'))
+    expect([shown(), location.search]).toEqual(['meeting', ''])
+    expect(joined[0]).toMatchObject({ token: 'a.b.c' })
+    click('[data-action=leave]')
+    expect(shown()).toBe('ended')
+  })
+
   test('leaving ends devices and conference', () => {
     enter(open('/standup'))
     click('[data-action=leave]')

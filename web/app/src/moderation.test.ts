@@ -77,6 +77,34 @@ describe('a guest', () => {
     ])
   })
 
+  test('who holds the key and has to ask is told so, and does not seem to be heard', async () => {
+    const rules = { ...conference.snapshot.rules, microphone: { ...freely, enabled: true, allowed: false } }
+    await meet('participant', { rules })
+    const key = (type: string) => dispatchEvent(new KeyboardEvent(type, { key: ' ', code: 'Space', bubbles: true, cancelable: true }))
+    key('keydown')
+    await frame()
+    flushSync()
+    expect(conference.microphone).toEqual([true])
+    expect(find('.hold')).toBeNull()
+    expect(notices()).toHaveLength(1)
+    key('keyup')
+    await say({ rules: { ...rules, microphone: freely } })
+    key('keydown')
+    await frame()
+    flushSync()
+    expect(find('.hold')).not.toBeNull()
+  })
+
+  test('is told what the browser took away, and what to do', async () => {
+    await meet('participant')
+    const lost = { kind: 'microphone', label: 'USB mic', replacedBy: null } as const
+    conference.emit('deviceLost', { ...lost, code: 'denied' })
+    conference.emit('deviceLost', lost)
+    flushSync()
+    expect(notices()[0]).toMatch(/allow the microphone/u)
+    expect(notices()[1]).toBe('USB mic was unplugged.')
+  })
+
   test('is told what is done to them, and by whom', async () => {
     await meet('participant')
     conference.emit('mutedByModerator', { kind: 'microphone', by: 'cy' })

@@ -7,22 +7,14 @@ import AppView from './App.svelte'
 import { App, type Core } from './app.svelte.ts'
 import { direction, language } from './i18n/index.ts'
 import { readPageConfig } from './page.ts'
-import { Settings, type Store } from './settings.svelte.ts'
+import { Settings } from './settings.svelte.ts'
+import { browserStore } from './store.ts'
 
 export function start(core: Core): App {
   document.documentElement.lang = language
   document.documentElement.dir = direction
-  const app = new App(core, readPageConfig(document), new Settings(store()))
+  const app = new App(core, readPageConfig(document), new Settings(browserStore()))
   app.boot()
   mount(AppView, { target: document.body, props: { app } })
   return app
-}
-
-/** A browser may forbid the store altogether; then nothing is remembered. */
-function store(): Store | null {
-  try {
-    return localStorage
-  } catch {
-    return null
-  }
 }

@@ -310,8 +310,16 @@ export interface LocalMediaSnapshot {
 }
 
 export interface LocalMediaEvents {
-  /** A device in use went away; `replacedBy` names what is used now, null if nothing. */
-  deviceLost: { readonly kind: DeviceKind; readonly label: string; readonly replacedBy: Device | null }
+  /**
+   * A device in use went away; `replacedBy` names what is used now, null if nothing. With `code` it is still
+   * there, but gives nothing any more: the browser says why.
+   */
+  deviceLost: {
+    readonly kind: 'microphone' | 'camera'
+    readonly label: string
+    readonly replacedBy: Device | null
+    readonly code?: MediaFailureCode
+  }
   /** The browser's own "stop sharing" was pressed, or the shared window closed. */
   shareEnded: Record<string, never>
 }

@@ -32,6 +32,9 @@ describe('chat in', () => {
     expect(told.at(-1)).toEqual(['chatMessage', expected])
     service.say(message(BO, 'psst', { type: 'chat', id: 'm2' }))
     expect(meeting.snapshot().chat[1]).toMatchObject({ id: 'm2', isPrivate: true, text: 'psst', to: null })
+    // Only what the room says to all is said to all, whatever the type.
+    service.say(message(BO, 'all hear this', { type: 'normal', id: 'm3' }))
+    expect(meeting.snapshot().chat[2]).toMatchObject({ id: 'm3', isPrivate: true })
     await meeting.leave()
   })
 

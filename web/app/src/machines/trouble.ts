@@ -51,6 +51,7 @@ function level(health: DeviceHealth, event: Extract<HealthEvent, { type: 'level'
   return long ? { is: 'silent' } : health
 }
 
-function troubleOf(code: MediaFailureCode): Trouble {
+/** What a card or a notice says of a failure. */
+export function troubleOf(code: MediaFailureCode): Trouble {
   return code === 'cancelled' || code === 'moderated' || code === 'audio-only' ? 'unknown' : code
 }

@@ -2,6 +2,7 @@
 import type { Conference, MediaRole } from '@althing/core'
 import type { App } from '../app.svelte.ts'
 import { t } from '../i18n/index.ts'
+import { troubleOf } from '../machines/trouble.ts'
 import type { Meeting } from './meeting.svelte.ts'
 
 /** Listens until the functions it gives are called. */
@@ -80,7 +81,8 @@ function tellDevices(app: App, conference: Conference): (() => void)[] {
     conference.on('startedMuted', ({ microphone, camera }) => {
       notices.show(t('notice.startedMuted', { what: microphone && camera ? 'both' : microphone ? 'microphone' : 'camera' }))
     }),
-    conference.on('deviceLost', ({ label, replacedBy }) => {
+    conference.on('deviceLost', ({ kind, label, replacedBy, code }) => {
+      if (code && code !== 'missing') return urgent(t(`trouble.${kind}.${troubleOf(code)}.help`))
       const action = { label: t('device.change'), run: () => (app.settingsOpen = true) }
       const replacement = replacedBy?.label ?? ''
       const text = replacedBy ? t('device.lostReplaced', { label, replacement }) : t('device.lost', { label })

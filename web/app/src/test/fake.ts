@@ -49,6 +49,7 @@ export class FakeConference {
   orders: string[] = []
   reacted: string[] = []
   hands: boolean[] = []
+  microphone: boolean[] = []
   left = false
   snapshot: Snapshot = {
     connection: { phase: 'joined' },
@@ -88,6 +89,10 @@ export class FakeConference {
         return () => void all.delete(listener as (detail: never) => void)
       },
       setReceiveConstraints: constraints => void this.asked.push(constraints),
+      setMicrophone: async on => {
+        this.microphone.push(on)
+        return on && !this.snapshot.rules.microphone.allowed ? { ok: false, code: 'moderated' } : { ok: true }
+      },
       setDisplayName: () => undefined,
       setHandRaised: raised => void this.hands.push(raised),
       react: reaction => void this.reacted.push(reaction),

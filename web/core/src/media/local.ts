@@ -19,6 +19,9 @@ import { watchTrackLevel } from './level.ts'
 const OK: MediaOutcome = { ok: true }
 const NO_DEVICES: Devices = { microphones: [], cameras: [], speakers: [] }
 
+/** What is over sooner than that is not opened again by itself: somebody else wants it, too. */
+const SHORTEST_LIFE_MS = 3_000
+
 const off = (deviceId: string | null): LocalDevice => ({ state: 'off', track: null, deviceId })
 
 type Role = 'microphone' | 'camera' | 'screen'
@@ -55,6 +58,8 @@ class BrowserMedia implements LocalMedia {
   readonly #state: Published<LocalMediaSnapshot, LocalMediaEvents>
   /** The latest wish per device: a slow camera must not come on after it was switched off. */
   readonly #wish: Record<Role, number> = { microphone: 0, camera: 0, screen: 0 }
+  /** One look at the devices after the other, or both would replace what is gone. */
+  #checking: Promise<void> = Promise.resolve()
 
   constructor(options: LocalMediaOptions) {
     this.#maxHeight = options.maxHeight ?? 720
@@ -65,7 +70,7 @@ class BrowserMedia implements LocalMedia {
       devices: NO_DEVICES,
       speakerId: options.speakerId ?? null
     })
-    navigator.mediaDevices?.addEventListener('devicechange', () => void this.#devicesChanged(), {
+    navigator.mediaDevices?.addEventListener('devicechange', () => void this.#checkDevices(), {
       signal: this.#aborts.signal
     })
     void this.#listDevices()
@@ -154,13 +159,9 @@ class BrowserMedia implements LocalMedia {
       this.#state.set({ speakerId: id })
       return OK
     }
-    const current = this.#state.snapshot[kind]
-    if (current.state === 'on' || current.state === 'muted') {
-      const muted = current.state === 'muted'
-      const outcome = await this.#capture(kind, id)
-      if (outcome.ok && muted && kind === 'microphone') await this.setMicrophone(false)
-      return outcome
-    }
+    const { state } = this.#state.snapshot[kind]
+    // Whoever chooses another because one does not work wants that one.
+    if (state !== 'off') return this.#capture(kind, id, state === 'muted')
     this.#state.set({ [kind]: off(id) })
     return OK
   }
@@ -196,7 +197,7 @@ class BrowserMedia implements LocalMedia {
     this.#state.forget()
   }
 
-  async #capture(role: 'microphone' | 'camera', deviceId: string | null): Promise<MediaOutcome> {
+  async #capture(role: 'microphone' | 'camera', deviceId: string | null, muted = false): Promise<MediaOutcome> {
     const wish = ++this.#wish[role]
     const old = this.#state.snapshot[role].track
     if (!old) this.#state.set({ [role]: { state: 'starting', track: null, deviceId } })
@@ -208,12 +209,16 @@ class BrowserMedia implements LocalMedia {
       }
       old?.stop()
       const actual = track.getSettings().deviceId ?? deviceId
-      this.#state.set({ [role]: { state: 'on', track, deviceId: actual } })
+      track.enabled = !muted
+      const since = Date.now()
+      track.addEventListener('ended', () => void this.#ended(role, track, since), { signal: this.#aborts.signal })
+      this.#state.set({ [role]: { state: muted ? 'muted' : 'on', track, deviceId: actual } })
       void this.#listDevices()
       return OK
     } catch (error) {
       const code = failureCode(error, window.isSecureContext)
-      if (wish === this.#wish[role] && !old) this.#state.set({ [role]: { state: 'failed', track: null, deviceId, code } })
+      // One that still works stays; one that is dead carries nothing to anybody.
+      if (wish === this.#wish[role] && old?.readyState !== 'live') this.#state.set({ [role]: { state: 'failed', track: null, deviceId, code } })
       return { ok: false, code }
     }
   }
@@ -232,6 +237,34 @@ class BrowserMedia implements LocalMedia {
     return track
   }
 
+  /** A track that we did not stop is over: unplugged, taken by the system, or no longer allowed. */
+  async #ended(role: 'microphone' | 'camera', track: MediaStreamTrack, since: number): Promise<void> {
+    await this.#checkDevices()
+    const { state, track: current, deviceId } = this.#state.snapshot[role]
+    if (current !== track || this.#aborts.signal.aborted) return
+    const { label } = track
+    const failed = (code: MediaFailureCode) => this.#state.emit('deviceLost', { kind: role, label, replacedBy: null, code })
+    if (Date.now() - since < SHORTEST_LIFE_MS) {
+      this.#wish[role]++
+      this.#state.set({ [role]: { state: 'failed', track: null, deviceId, code: 'busy' } })
+      return failed('busy')
+    }
+    const outcome = await this.#capture(role, deviceId, state === 'muted')
+    if (!outcome.ok) {
+      if (outcome.code !== 'cancelled') failed(outcome.code)
+      return
+    }
+    const now = this.#state.snapshot[role].deviceId
+    const { microphones, cameras } = this.#state.snapshot.devices
+    const replacedBy = (role === 'microphone' ? microphones : cameras).find((device) => device.id === now) ?? null
+    if (now !== deviceId) this.#state.emit('deviceLost', { kind: role, label, replacedBy })
+  }
+
+  #checkDevices(): Promise<void> {
+    this.#checking = this.#checking.then(() => this.#devicesChanged())
+    return this.#checking
+  }
+
   async #devicesChanged(): Promise<void> {
     const before = this.#state.snapshot.devices
     await this.#listDevices()
@@ -242,9 +275,8 @@ class BrowserMedia implements LocalMedia {
       const { deviceId, track } = this.#state.snapshot[role]
       const lost = old.find((device) => device.id === deviceId)
       if (!track || !lost || list.some((device) => device.id === deviceId)) continue
-      const muted = this.#state.snapshot[role].state === 'muted'
-      const outcome = await this.#capture(role, null)
-      if (outcome.ok && muted && role === 'microphone') await this.setMicrophone(false)
+      const outcome = await this.#capture(role, null, this.#state.snapshot[role].state === 'muted')
+      if (!outcome.ok && outcome.code === 'cancelled') continue
       const now = list.find((device) => device.id === this.#state.snapshot[role].deviceId) ?? null
       this.#state.emit('deviceLost', { kind: role, label: lost.label, replacedBy: outcome.ok ? now : null })
     }

@@ -20,6 +20,8 @@ const FOCUS = 'focus'
 const JOIN_TIMEOUT_MS = 15_000
 /** No client has more; somebody's presence may claim any number. */
 const MOST_SOURCES = 20
+/** How much of a name is shown. */
+const LONGEST_NAME = 200
 /** Messages of ours that may still be refused. */
 const MOST_UNANSWERED = 100
 
@@ -248,7 +250,7 @@ export class Room {
       this.#joining?.resolve()
       return
     }
-    const name = stanza.getChildText('nick', NS.nick)?.trim() || null
+    const name = stanza.getChildText('nick', NS.nick)?.trim().slice(0, LONGEST_NAME) || null
     this.#names.set(id, name)
     const hand = Number(stanza.getChildText('jitsi_participant_raisedHand') ?? 0)
     this.#handlers.present({
@@ -308,7 +310,8 @@ export class Room {
       // Of those who are gone only the room knows the name; of the others, we do.
       name: history ? (written ?? known) : (known ?? written),
       own: id === this.id,
-      isPrivate: type === 'chat',
+      // Whatever else it is called, only what is said to the room is said to all.
+      isPrivate: type !== 'groupchat',
       to: null,
       text: body,
       at: Number.isNaN(at) ? Date.now() : at,
