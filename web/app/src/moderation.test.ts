@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { flushSync } from 'svelte'
 import { cleanup, render } from '@testing-library/svelte'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Snapshot } from '@althing/core'
 import { App } from './app.svelte.ts'
 import AppView from './App.svelte'
@@ -103,6 +103,35 @@ describe('a guest', () => {
     flushSync()
     expect(notices()[0]).toMatch(/allow the microphone/u)
     expect(notices()[1]).toBe('USB mic was unplugged.')
+  })
+
+  test('what was meant for one who has left goes to nobody', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await meet('participant')
+    click('[data-action=people]')
+    click('[data-person=bo] [data-action=person-menu]')
+    click('[data-action=menu-message]')
+    await frame()
+    flushSync()
+    const field = find('[data-chat-input]') as HTMLTextAreaElement
+    field.value = 'between us'
+    field.dispatchEvent(new Event('input', { bubbles: true }))
+    flushSync()
+    await say({ occupants: [cy] })
+    vi.advanceTimersByTime(1100)
+    flushSync()
+    click('[data-action=send]')
+    expect(conference.sent).toEqual([])
+    expect(notices()).toEqual(['Bo has left. Choose who is to read this.'])
+    expect([field.value, (find('[data-field=chat-to]') as HTMLSelectElement).selectedOptions[0]?.text]).toEqual(['between us', 'Bo (left)'])
+    // Everybody only when that is what is chosen.
+    const to = find('[data-field=chat-to]') as HTMLSelectElement
+    to.value = ''
+    to.dispatchEvent(new Event('change', { bubbles: true }))
+    flushSync()
+    click('[data-action=send]')
+    expect(conference.sent).toEqual(['between us'])
   })
 
   test('is told what is done to them, and by whom', async () => {

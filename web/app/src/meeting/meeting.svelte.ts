@@ -41,7 +41,7 @@ export class Meeting {
   panel: Panel | null = $state(null)
   hostOpen = $state(false)
   menu: MenuPlace | null = $state.raw(null)
-  /** Who gets the next message alone; null for everybody. */
+  /** Who gets the next message alone, there or gone; null for everybody. Only the person who writes changes it. */
   chatTo: string | null = $state(null)
   flying: readonly Flying[] = $state.raw([])
   /** Drives what depends on time: the timer, the sticky speaker. Once a second. */
@@ -224,7 +224,6 @@ export class Meeting {
     this.now = Date.now()
     this.#lowerAfterSpeech(this.now)
     this.#watchMedia(this.now)
-    if (this.chatTo !== null && !this.#occupants.some(one => one.id === this.chatTo)) this.chatTo = null
     this.#followSpeaker(this.now)
   }
 
