@@ -34,6 +34,8 @@ class Browser extends EventTarget {
   present = ['headset', 'built-in']
   /** What the next requests come to. */
   refuses: string | null = null
+  /** Phones open one camera at a time, and Firefox one microphone. */
+  oneAtATime = false
   readonly given: Track[] = []
 
   async enumerateDevices() {
@@ -42,6 +44,7 @@ class Browser extends EventTarget {
 
   async getUserMedia({ audio }: { audio?: { deviceId?: { ideal: string } } }) {
     if (this.refuses) throw new DOMException('no', this.refuses)
+    if (this.oneAtATime && this.given.some(({ readyState }) => readyState === 'live')) throw new DOMException('no', 'NotReadableError')
     const wanted = audio?.deviceId?.ideal
     const track = new Track(wanted !== undefined && this.present.includes(wanted) ? wanted : (this.present[0] ?? ''))
     this.given.push(track)
@@ -124,6 +127,16 @@ describe('a microphone in use', () => {
     await settled()
     expect(media.snapshot().microphone).toMatchObject({ state: 'failed', code: 'busy' })
     expect([lost.length, browser.given.length]).toEqual([1, 2])
+  })
+
+  it('makes way for another where only one can be open', async () => {
+    browser.oneAtATime = true
+    await media.selectDevice('microphone', 'built-in')
+    expect(media.snapshot().microphone).toMatchObject({ state: 'on', deviceId: 'built-in' })
+    // Where nothing can be opened, nothing seems to be.
+    browser.refuses = 'NotReadableError'
+    expect(await media.selectDevice('microphone', 'headset')).toEqual({ ok: false, code: 'busy' })
+    expect(media.snapshot().microphone).toMatchObject({ state: 'failed', track: null })
   })
 
   it('is never hotter than before', async () => {

@@ -202,7 +202,13 @@ class BrowserMedia implements LocalMedia {
     const old = this.#state.snapshot[role].track
     if (!old) this.#state.set({ [role]: { state: 'starting', track: null, deviceId } })
     try {
-      const track = await this.#getTrack(role, deviceId)
+      const track = await this.#getTrack(role, deviceId).catch((error: unknown) => {
+        const inTheWay = old?.readyState === 'live' && failureCode(error, window.isSecureContext) === 'busy'
+        if (!inTheWay || wish !== this.#wish[role]) throw error
+        // Phones open one camera at a time, and Firefox one microphone.
+        old.stop()
+        return this.#getTrack(role, deviceId)
+      })
       if (wish !== this.#wish[role]) {
         track.stop()
         return { ok: false, code: 'cancelled' }
