@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Digital silence, in −dBov.
 const SILENT: u8 = 127;
+/// Audio sources of the dominant speaker that are heard whatever their rank.
+const OF_DOMINANT: usize = 2;
 /// Between two attempts to find slots for a voice.
 const SEEK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -57,7 +59,8 @@ impl Conference {
         let loud = level.map(|l| 127 - l);
         self.heard(index, loud, now);
         let source = original.source;
-        let ranks = self.ranking.heard(source, loud, now) || self.dominant == Some(index);
+        let ranks =
+            self.ranking.heard(source, loud, now) || self.is_voice_of_dominant(index, source);
         let sounds = self.sources[source].silence.forwards(level);
         let passes = sounds && ranks;
         if !sounds {
@@ -108,6 +111,17 @@ impl Conference {
         if numbers[Class::Fresh as usize].is_some() {
             self.settle_fresh(source);
         }
+    }
+
+    /// Who is dominant is heard by a microphone and what a screen sounds like, rank or not. Others of
+    /// its sources have to rank: somebody with twenty would take every slot there is.
+    fn is_voice_of_dominant(&self, index: usize, source: usize) -> bool {
+        let own = || self.endpoints[index].sources.iter();
+        self.dominant == Some(index)
+            && own()
+                .filter(|s| self.sources[**s].kind == MediaKind::Audio)
+                .take(OF_DOMINANT)
+                .any(|s| *s == source)
     }
 
     /// What came right before the first loud frame goes before it.

@@ -20,8 +20,13 @@ impl Bucket {
 
     /// Takes one token, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let cost = Duration::from_secs(1) / self.per_second;
-        let full = cost * self.burst;
+        self.take_many(1, now)
+    }
+
+    /// Takes so many at once, or none.
+    pub(crate) fn take_many(&mut self, count: u32, now: Instant) -> bool {
+        let token = Duration::from_secs(1) / self.per_second;
+        let (cost, full) = (token * count, token * self.burst);
         let level = self
             .empty_at
             .map_or(full, |e| now.saturating_duration_since(e).min(full));

@@ -4,6 +4,7 @@ use crate::allocation::{Chosen, Dirty};
 use crate::bucket::Bucket;
 use crate::congestion::Downlink;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
+use crate::media::AUDIO_BYTES_PER_SECOND;
 use crate::outlet::Outlet;
 use crate::relay::Link;
 use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, SlotMode};
@@ -71,6 +72,8 @@ pub(crate) struct Endpoint {
     pub(crate) relayed: Bucket,
     pub(crate) steering: Bucket,
     pub(crate) asking: Bucket,
+    /// Bytes of audio; see `media`.
+    pub(crate) voicing: Bucket,
 
     // As a receiver.
     pub(crate) wishes: Wishes,
@@ -140,6 +143,7 @@ impl Endpoint {
             steering: Bucket::new(30, 100),
             // Its owner says how much.
             asking: Bucket::new(1, 1),
+            voicing: Bucket::new(AUDIO_BYTES_PER_SECOND, 2 * AUDIO_BYTES_PER_SECOND),
             wishes: Wishes::default(),
             audio: AudioSubscription::default(),
             hearing: Hearing::Loudest,

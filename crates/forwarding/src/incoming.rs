@@ -11,7 +11,7 @@ use crate::view::{View, ViewKey};
 use althing_model::Ssrc;
 use althing_model::profile::Codec;
 use althing_rtp::rtcp::SenderInfo;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Views of one encoding: as many as it can have layers.
 const MAX_VIEWS: usize = 80;
@@ -33,7 +33,13 @@ pub(crate) struct Incoming {
     pub(crate) generation: u32,
     /// Wall clock and timestamp of its last sender report.
     clock: Option<(u64, u32)>,
+    /// When one was last passed on.
+    passed_on: Option<Instant>,
 }
+
+/// Between two sender reports that are passed on. Honest senders make one in a second, and each goes
+/// to everybody.
+const REPORTS_APART: Duration = Duration::from_millis(250);
 
 impl Incoming {
     pub(crate) fn new(ssrc: Ssrc, clock_rate: u32, generation: u32) -> Self {
@@ -48,6 +54,7 @@ impl Incoming {
             views: Vec::new(),
             generation,
             clock: None,
+            passed_on: None,
         }
     }
 
@@ -140,9 +147,17 @@ impl Incoming {
         });
     }
 
-    pub(crate) fn sender_report(&mut self, info: &SenderInfo, now: Instant) {
+    /// Takes in a sender report; whether it may go on to others.
+    pub(crate) fn sender_report(&mut self, info: &SenderInfo, now: Instant) -> bool {
         self.ingress.sender_report(info, now);
         self.clock = Some((info.ntp, info.rtp_timestamp));
+        self.passed_on
+            .is_none_or(|at| now.saturating_duration_since(at) >= REPORTS_APART)
+    }
+
+    /// A sender report went on to somebody.
+    pub(crate) const fn report_passed(&mut self, now: Instant) {
+        self.passed_on = Some(now);
     }
 
     /// A timestamp of this encoding on the clock of another one, by the wall clock of both.

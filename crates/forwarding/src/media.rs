@@ -16,6 +16,14 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Receiver reports.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Audio that one endpoint may send in the long run; two seconds' worth may come at once. No path
+/// limits audio, so whatever is let in goes to everybody. The best that Opus can do is 510 kbit/s:
+/// this is a microphone and a screen's sound at that, and everything twice for redundancy.
+pub(crate) const AUDIO_BYTES_PER_SECOND: u32 = 2_500_000 / 8;
+/// A packet counts for so many bytes at least, or many small ones would pass: Opus makes 400 in a
+/// second at most.
+const LEAST_AUDIO: u32 = 300;
+
 /// A packet as its source sent it first, be it by retransmission.
 pub(crate) struct Original<'a> {
     pub(crate) packet: RtpPacket<'a>,
@@ -51,6 +59,10 @@ impl Conference {
         let Some(original) = self.identify(index, packet) else {
             return;
         };
+        if original.payload.kind == MediaKind::Audio && !self.may_voice(index, whole.len(), now) {
+            self.counters.over_audio += 1;
+            return;
+        }
         let Some((number, previous)) = self.take_in(&original, now) else {
             return;
         };
@@ -61,6 +73,14 @@ impl Conference {
             MediaKind::Audio => self.forward_audio(index, &original, number, now, sink),
             MediaKind::Video => self.forward_video(&original, number, previous, now, sink),
         }
+    }
+
+    /// Whether that much audio may come from the endpoint. What another part passes on was measured
+    /// there.
+    fn may_voice(&mut self, index: usize, bytes: usize, now: Instant) -> bool {
+        let endpoint = &mut self.endpoints[index];
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(LEAST_AUDIO);
+        endpoint.is_remote() || endpoint.voicing.take_many(bytes, now)
     }
 
     /// Notes the transport-wide number, whatever the packet is.

@@ -34,6 +34,14 @@ impl Conference {
                 self.remove_source(old);
             }
         }
+        // Before anybody takes them: sources may change places.
+        for description in &list {
+            if let Some(source) = self.names.get(&description.name).copied()
+                && self.sources[source].encodings != description.encodings
+            {
+                self.release_ssrcs(source);
+            }
+        }
         for description in list {
             let known = self.names.get(&description.name).copied();
             if let Some(source) = known {
@@ -46,7 +54,6 @@ impl Conference {
                 if self.sources[source].encodings == description.encodings {
                     continue;
                 }
-                self.release_ssrcs(source);
             }
             if description
                 .ssrcs()
@@ -121,11 +128,11 @@ impl Conference {
         }
     }
 
+    /// From now on others may have them.
     fn release_ssrcs(&mut self, source: usize) {
-        let s = &self.sources[source];
+        let s = &mut self.sources[source];
         let routes = &mut self.endpoints[s.owner.index()].routes;
-        for ssrc in s
-            .encodings
+        for ssrc in std::mem::take(&mut s.encodings)
             .iter()
             .flat_map(|e| std::iter::once(e.primary).chain(e.rtx))
         {

@@ -90,17 +90,20 @@ impl Conference {
         if route.is_rtx || !endpoint.may_send(source.kind, source.signalled_type) {
             return;
         }
+        if !source.incoming[route.encoding].sender_report(info, now) {
+            return;
+        }
         let to = match source.kind {
             MediaKind::Audio => self.links,
             MediaKind::Video => source.relayed,
         };
-        if !to.is_empty() && source.link.is_none() {
+        let mut passed = !to.is_empty() && source.link.is_none();
+        if passed {
             self.scratch.clear();
             rtcp::sender_report(&mut self.scratch, info, &[]);
             sink.relay_rtcp(source.owner, to, &self.scratch);
         }
-        let incoming = &mut source.incoming[route.encoding];
-        incoming.sender_report(info, now);
+        let incoming = &source.incoming[route.encoding];
         // Of video, only those who get this encoding.
         let listeners = source.audience.listeners(now);
         for subscriber in listeners.chain(incoming.subscribers()) {
@@ -124,6 +127,10 @@ impl Conference {
             self.scratch.clear();
             rtcp::sender_report(&mut self.scratch, &info, &[]);
             sink.rtcp(receiver.key, &self.scratch);
+            passed = true;
+        }
+        if passed {
+            source.incoming[route.encoding].report_passed(now);
         }
     }
 

@@ -206,6 +206,8 @@ pub struct ConferenceCounters {
     pub unknown_ssrc: u64,
     /// RTP packets that role or media kinds forbid.
     pub forbidden: u64,
+    /// Audio packets beyond what one endpoint may send.
+    pub over_audio: u64,
     /// RTP packets seen before, or too old to tell.
     pub duplicate: u64,
     /// RTP packets of encodings other than the first.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// A receiver that gets the source's packets now, and the outlet they go to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Subscriber {
     pub(crate) endpoint: usize,
     pub(crate) outlet: usize,
@@ -119,7 +119,6 @@ impl Source {
     /// Receivers continue with the next packet that can begin a stream.
     pub(crate) fn restart(&mut self) {
         self.interrupted = false;
-        self.audience.restart();
         for encoding in 0..self.incoming.len() {
             self.restart_encoding(encoding);
         }
@@ -128,8 +127,16 @@ impl Source {
     /// The same for those who get this encoding.
     pub(crate) fn restart_encoding(&mut self, encoding: usize) {
         let left = self.incoming[encoding].restart();
-        for subscriber in left {
-            self.unsettle(subscriber);
+        if !left.is_empty() {
+            // A sender can begin anew with every other packet: looking for each among all would be
+            // the square of the room.
+            self.unsettled.extend(left);
+            self.unsettled.sort_unstable();
+            self.unsettled.dedup();
+            self.next_ask = None;
+        }
+        if encoding == 0 {
+            self.audience.restart();
         }
         self.reshape();
     }

@@ -74,6 +74,10 @@ impl Conference {
         self.follow_losses(original, number, previous, facts.key, now, sink);
         let s = &mut self.sources[source];
         if !s.is_subscribed() {
+            // Another part may have asked too soon after somebody else.
+            if !s.relayed.is_empty() && s.requests.due(now) {
+                self.ask_keyframe(source, sink);
+            }
             return;
         }
         let top = s.incoming[encoding].reader.top_spatial;

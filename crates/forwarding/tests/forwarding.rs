@@ -520,6 +520,7 @@ fn a_plain_receiver_hears_everybody_however_many_came_and_went_before() {
         let heard: Vec<u32> = room.sent_to(bob).iter().map(|s| s.rtp().ssrc().0).collect();
         assert_eq!(heard, [base, base + 2], "round {round}");
         room.signal(ann, base, &[]);
+        room.pass_ms(20);
     }
 }
 
