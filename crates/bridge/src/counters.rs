@@ -85,6 +85,8 @@ counts! {
     MediaUnknownPayloadType,
     MediaUnknownSsrc,
     MediaForbidden,
+    /// Audio beyond what one endpoint may send.
+    MediaOverAudio,
     MediaDuplicate,
     MediaOtherEncoding,
     MediaHidden,
@@ -153,6 +155,7 @@ const OF_CONFERENCES: &[(Count, OfConference)] = &[
     (Count::MediaUnknownPayloadType, |c| c.unknown_payload_type),
     (Count::MediaUnknownSsrc, |c| c.unknown_ssrc),
     (Count::MediaForbidden, |c| c.forbidden),
+    (Count::MediaOverAudio, |c| c.over_audio),
     (Count::MediaDuplicate, |c| c.duplicate),
     (Count::MediaOtherEncoding, |c| c.other_encoding),
     (Count::MediaHidden, |c| c.hidden),

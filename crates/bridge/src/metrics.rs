@@ -252,6 +252,7 @@ pub(crate) const DROPS: &[(&str, Count)] = &[
     ("unknown_payload_type", Count::MediaUnknownPayloadType),
     ("unknown_ssrc", Count::MediaUnknownSsrc),
     ("forbidden", Count::MediaForbidden),
+    ("over_audio_rate", Count::MediaOverAudio),
     ("duplicate", Count::MediaDuplicate),
     ("other_encoding", Count::MediaOtherEncoding),
 ];

@@ -234,6 +234,13 @@ impl Transport {
         self.timeout = None;
     }
 
+    /// Whether something authenticated has come by this path: datagrams on it may be this
+    /// endpoint's.
+    #[must_use]
+    pub fn knows(&self, path: Path) -> bool {
+        !matches!(self.phase, Phase::Ended) && self.ice.knows(path)
+    }
+
     /// The path media goes by.
     #[must_use]
     pub const fn path(&self) -> Option<Path> {

@@ -1,6 +1,11 @@
 use althing_transport::Path;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map;
+use std::time::{Duration, Instant};
+
+/// Who has shown signs of life within this time keeps the path that its media goes by. Whoever can
+/// write a false sender into a datagram could have any check of its own come from there.
+pub(super) const IN_USE: Duration = Duration::from_secs(8);
 
 /// More entries than this are refused: two paths for each of 50,000 endpoints.
 const MAX_ADDRESSES: usize = 100_000;
@@ -19,25 +24,51 @@ pub(super) enum Owner {
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     // Keyed with random numbers of this process, so that nobody can choose colliding addresses.
-    map: HashMap<Path, Owner>,
+    map: HashMap<Path, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    owner: Owner,
+    /// When another worker last said that it is the path's owner.
+    said: Option<Instant>,
 }
 
 impl Addresses {
     pub(super) fn get(&self, path: &Path) -> Option<Owner> {
-        self.map.get(path).copied()
+        self.map.get(path).map(|entry| entry.owner)
+    }
+
+    /// Whether another worker has lately said that it owns the path; with each check, it does.
+    pub(super) fn is_claimed(&self, path: &Path, now: Instant) -> bool {
+        let said = self.map.get(path).and_then(|entry| entry.said);
+        said.is_some_and(|at| now.saturating_duration_since(at) < IN_USE)
+    }
+
+    /// Another worker says that the path is its own.
+    pub(super) fn learn(&mut self, path: Path, worker: usize, now: Instant) {
+        let owner = Owner::Worker(worker);
+        let is_new = self.get(&path) != Some(owner);
+        if is_new && (self.is_claimed(&path, now) || !self.insert(path, owner)) {
+            return;
+        }
+        if let Some(entry) = self.map.get_mut(&path) {
+            entry.said = Some(now);
+        }
     }
 
     /// Makes or replaces an entry; `false` when there is no room.
     pub(super) fn insert(&mut self, path: Path, owner: Owner) -> bool {
         let full = self.map.len() >= MAX_ADDRESSES;
+        let entry = Entry { owner, said: None };
         match self.map.entry(path) {
-            Entry::Occupied(mut entry) => {
-                entry.insert(owner);
+            hash_map::Entry::Occupied(mut known) => {
+                known.insert(entry);
                 true
             }
-            Entry::Vacant(_) if full => false,
-            Entry::Vacant(entry) => {
-                entry.insert(owner);
+            hash_map::Entry::Vacant(_) if full => false,
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(entry);
                 true
             }
         }
@@ -45,7 +76,7 @@ impl Addresses {
 
     /// Removes the entry if it is still `owner`'s.
     pub(super) fn remove(&mut self, path: &Path, owner: Owner) {
-        if self.map.get(path) == Some(&owner) {
+        if self.get(path) == Some(owner) {
             self.map.remove(path);
         }
     }

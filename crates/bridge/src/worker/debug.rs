@@ -113,6 +113,7 @@ fn conference_counters(counters: &ConferenceCounters) -> Value {
         "unknown_payload_type": counters.unknown_payload_type,
         "unknown_ssrc": counters.unknown_ssrc,
         "forbidden": counters.forbidden,
+        "over_audio": counters.over_audio,
         "duplicate": counters.duplicate,
         "other_encoding": counters.other_encoding,
         "hidden": counters.hidden,

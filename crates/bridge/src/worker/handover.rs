@@ -13,6 +13,9 @@ use althing_transport::{Path, binding_ufrag};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Buffers that are kept to be used again hold this much at most.
+const MAX_SPARE_BYTES: usize = 4096;
+
 /// Whose a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -117,11 +120,12 @@ impl State {
                 mut data,
             } => {
                 self.handed_over(now, from, path, &mut data);
-                // No room means that it has buffers enough.
-                self.shared.peers[from].spare.try_send(data).ok();
+                self.give_back(from, data);
             }
             Handover::Route { path, owner } => {
-                self.addresses.insert(path, Owner::Worker(owner));
+                if !self.is_in_use(now, path) {
+                    self.addresses.learn(path, owner, now);
+                }
             }
             Handover::Unroute { path, owner } => {
                 self.addresses.remove(&path, Owner::Worker(owner));
@@ -133,7 +137,7 @@ impl State {
                 data,
             } => {
                 self.handle_packet(now, number, kind, &data);
-                self.shared.peers[from].spare.try_send(data).ok();
+                self.give_back(from, data);
             }
             Handover::Relay {
                 from,
@@ -143,6 +147,15 @@ impl State {
             Handover::Listening { from, conference } => {
                 self.handle_listening(now, from, &conference);
             }
+        }
+    }
+
+    /// Lets the worker that filled a buffer use it again. Not one that holds more than any network
+    /// carries at once: thousands are kept, and a sender chooses how much is in them.
+    fn give_back(&self, worker: usize, buffer: Vec<u8>) {
+        if buffer.capacity() <= MAX_SPARE_BYTES {
+            // No room means that it has buffers enough.
+            self.shared.peers[worker].spare.try_send(buffer).ok();
         }
     }
 

@@ -4,7 +4,7 @@ use crate::directory::Gone;
 use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::{SendQueue, Wire};
 use crate::stress::Measures;
-use crate::worker::address::{Addresses, Owner};
+use crate::worker::address::{Addresses, IN_USE, Owner};
 use crate::worker::census::Census;
 use crate::worker::endpoint::{BoundPath, Conference, Endpoint, MAX_PATHS, Vitality};
 use crate::worker::handover::{Found, Rings};
@@ -153,14 +153,25 @@ impl State {
         }
         let endpoint = &mut self.endpoints[slot];
         let (conference, key) = (endpoint.conference, endpoint.key);
+        let is_check = data.first().is_some_and(|first| *first < 4);
         let received = endpoint.transport.handle_datagram(now, path, data);
         if !endpoint.touched {
             endpoint.touched = true;
             self.touched_endpoints.push(slot);
         }
-        if let Received::Dropped(reason) = received {
-            self.counters.dropped(reason);
-            return;
+        match received {
+            Received::Dropped(reason) => {
+                self.counters.dropped(reason);
+                return;
+            }
+            Received::Handled => {
+                // It has proved the path once more, and somebody else may have it by now.
+                if is_check && endpoint.transport.knows(path) {
+                    self.bind(now, slot, path);
+                }
+                return;
+            }
+            Received::Rtp(_) | Received::Rtcp(_) => {}
         }
         let (core, mut sink) = split(
             &mut self.conferences[conference],
@@ -444,7 +455,7 @@ impl State {
     pub(super) fn transport_event(&mut self, now: Instant, slot: usize, event: Event) {
         let endpoint = &mut self.endpoints[slot];
         match event {
-            Event::PathVerified(path) => self.bind(slot, path),
+            Event::PathVerified(path) => self.bind(now, slot, path),
             Event::PathSelected(path) => endpoint.path = Some(path),
             Event::Connected { profile } => {
                 tracing::info!(endpoint = %endpoint.id, ?profile, "endpoint connected");
@@ -482,11 +493,28 @@ impl State {
         self.publish_census();
     }
 
-    /// A check with valid integrity came by this path: what comes by it now is this endpoint's.
-    fn bind(&mut self, slot: usize, path: Path) {
+    /// Whether an endpoint of ours sends and receives by this path.
+    pub(super) fn is_in_use(&self, now: Instant, path: Path) -> bool {
+        let Some(Owner::Here(slot)) = self.addresses.get(&path) else {
+            return false;
+        };
+        let is_in_use = |e: &Endpoint| {
+            let silence = now.saturating_duration_since(e.transport.last_activity());
+            e.path == Some(path) && silence < IN_USE
+        };
+        self.endpoints.get(slot).is_some_and(is_in_use)
+    }
+
+    /// A check with valid integrity came by this path: what comes by it now is this endpoint's,
+    /// unless somebody else is using it.
+    fn bind(&mut self, now: Instant, slot: usize, path: Path) {
         let before = self.addresses.get(&path);
         let owner = Owner::Here(slot);
-        if before == Some(owner) || !self.addresses.insert(path, owner) {
+        if before == Some(owner)
+            || self.is_in_use(now, path)
+            || self.addresses.is_claimed(&path, now)
+            || !self.addresses.insert(path, owner)
+        {
             return;
         }
         // A client that comes back from the same port before its old endpoint is gone.
@@ -496,6 +524,8 @@ impl State {
             other.paths.retain(|bound| bound.path != path);
         }
         let endpoint = &mut self.endpoints[slot];
+        // Another worker may have had it meanwhile.
+        endpoint.paths.retain(|bound| bound.path != path);
         if endpoint.paths.len() == MAX_PATHS {
             let selected = endpoint.path;
             let oldest = endpoint

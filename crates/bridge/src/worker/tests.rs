@@ -1,6 +1,7 @@
 //! One worker without thread and sockets, in virtual time.
 
 mod parts;
+mod paths;
 mod protection;
 
 use super::control::Next;
@@ -520,6 +521,20 @@ fn a_claimed_path_is_not_passed_on_again() {
             .chain(&bench.rings)
             .all(Receiver::is_empty)
     );
+}
+
+#[test]
+fn buffers_that_a_sender_made_large_are_not_kept() {
+    let mut bench = Bench::new(2);
+    for (length, kept) in [(1200, 1), (60_000, 1), (1500, 2)] {
+        let stray = Handover::Datagram {
+            from: 1,
+            path: path(5000),
+            data: vec![0x80; length],
+        };
+        bench.state.handle_handover(bench.now, stray);
+        assert_eq!(bench.state.shared.peers[1].spare.len(), kept, "{length}");
+    }
 }
 
 #[test]

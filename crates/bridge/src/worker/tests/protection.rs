@@ -6,14 +6,14 @@ use althing_model::{Encoding, MediaKind, SourceDescription, SourceName, VideoTyp
 use althing_transport::fuzzing;
 
 /// Another end of the endpoint's path, and whatever it sends.
-struct Client {
+pub(super) struct Client {
     transport: althing_transport::Transport,
-    path: Path,
+    pub(super) path: Path,
     sequence: u16,
 }
 
 impl Client {
-    fn packet(&mut self, ssrc: u32) -> Vec<u8> {
+    pub(super) fn packet(&mut self, ssrc: u32) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut packet = vec![0x80, 111];
         packet.extend_from_slice(&self.sequence.to_be_bytes());
@@ -30,7 +30,7 @@ impl Client {
 
 impl Bench {
     /// An endpoint with keys and a path.
-    fn connect(&mut self, conference: &str, endpoint: &str) -> Client {
+    pub(super) fn connect(&mut self, conference: &str, endpoint: &str) -> Client {
         self.allocate(conference, endpoint);
         let (ours, theirs, path) = fuzzing::connected(SrtpProfile::AeadAes128Gcm);
         let slot = self.slot(conference, endpoint);
@@ -47,7 +47,7 @@ impl Bench {
         }
     }
 
-    fn slot(&self, conference: &str, endpoint: &str) -> usize {
+    pub(super) fn slot(&self, conference: &str, endpoint: &str) -> usize {
         let conference = self.state.by_id[&ConferenceId::new(conference).unwrap()];
         self.state.conferences[conference].by_id[&EndpointId::new(endpoint).unwrap()]
     }
