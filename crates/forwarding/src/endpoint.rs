@@ -4,6 +4,7 @@ use crate::allocation::{Chosen, Dirty};
 use crate::bucket::Bucket;
 use crate::congestion::Downlink;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
+use crate::hearing::Subscription;
 use crate::media::AUDIO_BYTES_PER_SECOND;
 use crate::outlet::Outlet;
 use crate::relay::Link;
@@ -11,7 +12,6 @@ use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, 
 use crate::slots::Ended;
 use crate::speakers::Speaker;
 use crate::wishes::{Wanted, Wishes};
-use althing_colibri::AudioSubscription;
 use althing_model::{EndpointId, MediaKind, MediaKinds, Role, SourceName, Ssrc, VideoType};
 use althing_rtp::rtcp::TransportCcRecorder;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ pub(crate) struct Endpoint {
 
     // As a receiver.
     pub(crate) wishes: Wishes,
-    pub(crate) audio: AudioSubscription,
+    pub(crate) audio: Subscription,
     pub(crate) hearing: Hearing,
     /// The sources it wants, by source index.
     pub(crate) wanted: Vec<Wanted>,
@@ -145,7 +145,7 @@ impl Endpoint {
             asking: Bucket::new(1, 1),
             voicing: Bucket::new(AUDIO_BYTES_PER_SECOND, 2 * AUDIO_BYTES_PER_SECOND),
             wishes: Wishes::default(),
-            audio: AudioSubscription::default(),
+            audio: Subscription::default(),
             hearing: Hearing::Loudest,
             wanted: Vec::new(),
             left_out: false,

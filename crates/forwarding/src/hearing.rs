@@ -11,24 +11,67 @@ use crate::outlet::Outlet;
 use crate::settings::{EndpointKey, Hearing};
 use crate::slots::POOL;
 use crate::source::Subscriber;
+use althing_colibri::AudioSubscription;
 use althing_model::MediaKind;
 use std::time::Instant;
+
+/// Which sources a receiver wants to hear. Its lists are sorted: every source there is may be looked
+/// for in them.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    all: bool,
+    include: Vec<String>,
+    exclude: Vec<String>,
+}
+
+impl Subscription {
+    fn wants(&self, source: &str) -> bool {
+        !is_in(&self.exclude, source) && (self.all || is_in(&self.include, source))
+    }
+
+    /// Whether it names this very source, loud or not.
+    fn asks_for(&self, source: &str) -> bool {
+        is_in(&self.include, source)
+    }
+}
+
+fn is_in(sorted: &[String], name: &str) -> bool {
+    sorted.binary_search_by(|n| n.as_str().cmp(name)).is_ok()
+}
+
+impl From<AudioSubscription> for Subscription {
+    fn from(said: AudioSubscription) -> Self {
+        let AudioSubscription {
+            all,
+            mut include,
+            mut exclude,
+        } = said;
+        include.sort_unstable();
+        exclude.sort_unstable();
+        Self {
+            all,
+            include,
+            exclude,
+        }
+    }
+}
+
+impl Default for Subscription {
+    fn default() -> Self {
+        AudioSubscription::default().into()
+    }
+}
 
 impl Endpoint {
     /// How it hears a source that is on this outlet of its own.
     fn class_of(&self, outlet: &Outlet) -> Class {
         if outlet.packets < FRESH_PACKETS {
             Class::Fresh
-        } else if self.hearing == Hearing::All || self.asked_for(outlet.name.as_str()) {
+        } else if self.hearing == Hearing::All || self.audio.asks_for(outlet.name.as_str()) {
             Class::All
         } else {
             Class::Loudest
         }
-    }
-
-    /// Whether it wants this very source, loud or not.
-    fn asked_for(&self, source: &str) -> bool {
-        self.audio.include.iter().any(|n| n == source)
     }
 
     /// How many audio slots it may have, where `few` do for most.
@@ -131,7 +174,7 @@ impl Conference {
             .map(|s| (&self.sources[*s], *s))
             .filter(|(s, _)| s.owner != endpoint.key && endpoint.audio.wants(s.name.as_str()))
             .map(|(s, i)| {
-                let asked = endpoint.asked_for(s.name.as_str());
+                let asked = endpoint.audio.asks_for(s.name.as_str());
                 (
                     if asked {
                         u64::MAX
@@ -143,10 +186,11 @@ impl Conference {
             })
             .collect();
         wanted.sort_by_key(|(own, _)| std::cmp::Reverse(*own));
-        let asked_for = endpoint.audio.include.clone();
         let mut unserved = Vec::new();
         let (_, evicted) = self.placing(index, now, |endpoint, placing| {
             let all = placing.sources;
+            // Lent, as long as its slots change.
+            let audio = std::mem::take(&mut endpoint.audio);
             // Once somebody who was never heard finds no room, nobody behind does.
             let mut full = false;
             for &(own, source) in &wanted {
@@ -157,7 +201,7 @@ impl Conference {
                 // Only from somebody who has been quiet for a second more.
                 let quieter = |o: &Outlet| {
                     let theirs = age(o.source.and_then(|s| all.get(s)?.audience.passed_at));
-                    let asked = asked_for.iter().any(|n| n == o.name.as_str());
+                    let asked = audio.asks_for(o.name.as_str());
                     (!asked && theirs + 1000 < own).then_some(theirs)
                 };
                 if !endpoint.place(source, placing, Some(&quieter)) {
@@ -165,6 +209,7 @@ impl Conference {
                     full = own == 0;
                 }
             }
+            endpoint.audio = audio;
         });
         for source in evicted.into_iter().chain(unserved) {
             self.sources[source].audience.unserved = true;

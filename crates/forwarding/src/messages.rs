@@ -36,7 +36,7 @@ impl Conference {
                 self.mark_dirty(index, false, true);
             }
             ClientMessage::ReceiverAudioSubscription(subscription) => {
-                endpoint.audio = subscription;
+                endpoint.audio = subscription.into();
                 self.mark_dirty(index, true, false);
             }
             ClientMessage::SourceVideoTypeMessage(m) => {
