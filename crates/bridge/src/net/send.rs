@@ -12,12 +12,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// When this many runs are waiting they leave at once: it bounds the memory of a worker's buffers
-/// to 16 MiB, whatever the size of its conferences.
-const MAX_RUNS: usize = 256;
+/// When this many runs are waiting they leave at once. With fewer than a conference has receivers
+/// on a worker, no run would ever grow beyond the first packet.
+const MAX_RUNS: usize = 1024;
 
-/// The most bytes in one run: below the largest UDP payload with room for IPv6 options.
-const MAX_RUN_BYTES: usize = 60_000;
+/// The most bytes in one run: more than a frame of ten packets, after which a call costs little for
+/// each. Bounds the memory of a worker's buffers to 32 MiB, whatever the size of its conferences.
+const MAX_RUN_BYTES: usize = 16_000;
 
 /// Where datagrams go: the sockets of a worker, or nowhere in a benchmark.
 pub(crate) trait Wire: Debug + Send + Sync {

@@ -125,3 +125,24 @@ fn a_full_queue_leaves_early() {
     queue.flush();
     assert_eq!(wire.sent.lock().unwrap().len(), MAX_RUNS + 1);
 }
+
+#[test]
+fn packets_of_a_frame_leave_together_in_a_large_room_too() {
+    let wire = Arc::new(Recorder::default());
+    let mut queue = SendQueue::new(wire.clone());
+    let paths: Vec<Path> = (1..=1000).map(path).collect();
+    let mut spots = vec![Spot::default(); paths.len()];
+    for _ in 0..3 {
+        for (path, spot) in paths.iter().zip(&mut spots) {
+            queue
+                .push_rtp(spot, *path, [&[0; 12], &[1; 88], &[]], |_| {
+                    Ok::<_, Infallible>(116)
+                })
+                .unwrap();
+        }
+    }
+    queue.flush();
+    let sent = wire.sent.lock().unwrap();
+    assert_eq!(sent.len(), paths.len());
+    assert!(sent.iter().all(|(_, length, _)| *length == 3 * 116));
+}
