@@ -33,6 +33,14 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'\'')
     .remove(b'(')
     .remove(b')');
+/// What has one spelling only when it is escaped, and all that may be escaped or not beside it.
+const SPELT_OUT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+/// The same in what is escaped already.
+const SPELT_OUT_BUT_ESCAPES: &AsciiSet = &SPELT_OUT.remove(b'%');
 /// What the two room services are called; both lead to the same rooms.
 const SERVICES: [&str; 2] = ["muc", "conference"];
 /// Where lobby rooms are.
@@ -97,7 +105,7 @@ impl RoomKey {
         }
         match jid.node() {
             None => Target::RoomService,
-            Some(name) if name.len() > MAX_ROOM_NAME => Target::Other,
+            Some(name) if name.len() > MAX_ROOM_NAME || !is_spelt(name) => Target::Other,
             Some(name) => Target::Room(Self {
                 tenant: tenant.map(str::to_owned),
                 name: name.to_owned(),
@@ -112,6 +120,9 @@ impl RoomKey {
         }
         let tenanted = node.strip_prefix('[').and_then(|rest| rest.split_once(']'));
         let (tenant, name) = tenanted.map_or((None, node), |(tenant, name)| (Some(tenant), name));
+        if !is_spelt(name) {
+            return Target::Other;
+        }
         Target::Lobby(Self {
             tenant: tenant.map(str::to_owned),
             name: name.to_owned(),
@@ -175,6 +186,19 @@ impl RoomKey {
             .collect();
         RoomNames::new(forms)
     }
+}
+
+/// Whether a room's name is written in a way that clients write it. `%64emo` would be a room beside
+/// `demo` that people could not tell from it, and that operators could not name.
+fn is_spelt(name: &str) -> bool {
+    let Ok(decoded) = percent_decode_str(name).decode_utf8() else {
+        return false;
+    };
+    let usual = utf8_percent_encode(&decoded.to_lowercase(), SPELT_OUT)
+        .to_string()
+        .to_lowercase();
+    let given = utf8_percent_encode(name, SPELT_OUT_BUT_ESCAPES).to_string();
+    usual == given.to_lowercase()
 }
 
 /// The way to one room's task.
@@ -487,6 +511,16 @@ mod tests {
             "demo@muc.xmeet.jitsi",
         ] {
             assert_eq!(classify(other), Target::Other, "{other}");
+        }
+        for disguised in ["%64emo", "demo%", "%zz", "%ff", "%c3%84rger", "a%2Db"] {
+            for service in ["muc", "conference", "muc.acme", "lobby"] {
+                let address = format!("{disguised}@{service}.meet.jitsi");
+                assert_eq!(classify(&address), Target::Other, "{address}");
+            }
+        }
+        for usual in ["a%20b", "%c3%a4rger", "ärger", "a!b", "it%27s", "a-b_c.d~e"] {
+            let address = format!("{usual}@muc.meet.jitsi");
+            assert!(matches!(classify(&address), Target::Room(_)), "{address}");
         }
         let long = format!("{}@muc.meet.jitsi", "x".repeat(MAX_ROOM_NAME + 1));
         assert_eq!(classify(&long), Target::Other);
