@@ -202,6 +202,21 @@ impl Meeting {
             RoomEvent::OccupantLeft { id, .. } => room.moderation_forgets(id),
             _ => {}
         });
+        // Who is in a breakout comes back to what was decided here; a breakout is gone with its last.
+        let deserted = self.main.occupants.is_empty() && !self.breakouts.used();
+        if *place == Place::Main && deserted {
+            self.end_moderation(now, entropy);
+        }
+    }
+
+    /// Nobody is there whom it was for.
+    fn end_moderation(&mut self, now: Now, entropy: &mut dyn Entropy) {
+        for medium in Medium::ALL {
+            if self.main.moderation.of_mut(medium).actor.take().is_some() {
+                self.start_muted_with_moderation(now, medium, entropy);
+            }
+        }
+        self.main.moderation = AvModeration::default();
     }
 }
 
@@ -370,9 +385,6 @@ impl Room {
         }
         for moderated in &mut self.moderation.media {
             moderated.approved.retain(|other| other != id);
-        }
-        if self.occupants.is_empty() {
-            self.moderation = AvModeration::default();
         }
     }
 

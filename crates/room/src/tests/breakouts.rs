@@ -562,3 +562,22 @@ fn a_large_meeting_gathers_changes_longer() {
     house.pass(1);
     assert_eq!(house.told(200, "breakout_rooms").len(), 1);
 }
+
+#[test]
+fn what_is_moderated_in_the_main_room_stays_so_while_everybody_is_in_breakouts() {
+    let mut house = House::new(settings());
+    house.join(1);
+    house.join(2);
+    house.stanza(1, r#"<message to="avmoderation.meet.jitsi"><av_moderation enable="true" mediaType="audio"/></message>"#);
+    let group = house.made(1, "Group");
+    for number in [2, 1] {
+        house.switch(number, ROOM, &group);
+    }
+    house.quiet();
+    for number in [1, 2] {
+        house.switch(number, &group, ROOM);
+    }
+    assert!(!house.meeting.main.occupants[&*nick(2)].forwarded.audio);
+    let told = house.told(2, "av_moderation");
+    assert_eq!(told[0]["enabled"], true, "{told:?}");
+}

@@ -210,6 +210,23 @@ fn metadata_are_sent_whole_at_every_change_but_the_servers_own_are_not_written()
     );
 }
 
+#[test]
+fn nothing_of_it_outlasts_those_who_were_there() {
+    let mut house = full_house();
+    moderation(&mut house, 1, r#"enable="true" mediaType="audio""#);
+    for number in 1..=3 {
+        house.input(Input::SessionEnded {
+            session: session(number),
+        });
+    }
+    house.quiet();
+    house.join(4);
+    house.join(5);
+    assert!(said(&mut house, 5, "avmoderation").is_empty());
+    assert!(!house.meeting.common.metadata.start_muted().audio);
+    assert!(forwarded(&house, 5).audio);
+}
+
 fn poll(house: &mut House, from: u64, json: &str) {
     house.stanza(from, &format!(r#"<message type="chat" id="c" to="polls.meet.jitsi"><json-message xmlns="http://jitsi.org/jitmeet">{json}</json-message></message>"#));
 }
