@@ -36,7 +36,10 @@ impl Conference {
             .iter_mut()
             .filter(|(_, e)| !e.is_visitor())
             .map(|(i, e)| (i, &mut e.speaker));
-        let winner = speakers::decide(self.dominant, candidates, now);
+        // After the dominant speaker has left, whoever was before: the same in every part, where the
+        // first of all would be anybody.
+        let held_by = self.dominant.or_else(|| self.recent.first().copied());
+        let winner = speakers::decide(held_by, candidates, now);
         if winner.is_none() || winner == self.dominant {
             return;
         }

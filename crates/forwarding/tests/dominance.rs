@@ -131,3 +131,37 @@ fn nobody_is_asked_when_no_camera_is_on_stage() {
         assert!(counters.preemptive_keyframes_suppressed >= 1);
     }
 }
+
+#[test]
+fn when_the_dominant_speaker_leaves_whoever_spoke_before_comes_back() {
+    let mut room = Room::new();
+    let keys = ["dan", "eve", "bob", "cyd"].map(|id| room.join(id, Plain));
+    for (i, key) in (0u32..).zip(&keys) {
+        room.signal(*key, 100 * (i + 1), &["a0"]);
+    }
+    let mut frame = 0u16;
+    let mut seconds = |room: &mut Room, of: u16, speaks: Option<usize>, here: usize| {
+        for _ in 0..of * 50 {
+            frame += 1;
+            for (i, key) in (0u32..).zip(&keys[..here]) {
+                let level = if speaks == Some(i as usize) { 27 } else { 107 };
+                room.rtp(
+                    *key,
+                    &opus(100 * (i + 1), frame, 960 * u32::from(frame), level),
+                );
+            }
+            room.pass_ms(20);
+        }
+        room.conference.dominant_speaker().map(ToString::to_string)
+    };
+    for (speaker, id) in [(0, "dan"), (1, "eve"), (2, "bob"), (3, "cyd")] {
+        let dominant = seconds(&mut room, 3, Some(speaker), 4);
+        assert_eq!(dominant.as_deref(), Some(id));
+    }
+    room.leave(keys[3]);
+    let dominant = seconds(&mut room, 3, None, 3);
+    assert_eq!(dominant.as_deref(), Some("bob"));
+    // And is as easily outdone as ever.
+    let dominant = seconds(&mut room, 3, Some(0), 3);
+    assert_eq!(dominant.as_deref(), Some("dan"));
+}

@@ -304,6 +304,30 @@ fn dtls_noise_after_the_handshake_does_not_stop_media() {
 }
 
 #[test]
+fn a_goodbye_in_the_clear_is_not_believed() {
+    let mut pair = Pair::connected(Weather::FAIR, 1);
+    for epoch in [0, 1] {
+        for sequence in [0u8, 1, 5, 200] {
+            // Warnings and fatal alerts, a close first of all.
+            for alert in [[1, 0], [2, 0], [2, 40], [2, 80]] {
+                let mut record = vec![21, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, sequence, 0, 2];
+                record.extend(alert);
+                let now = pair.now;
+                let bridge = &mut pair.sides[BRIDGE].transport;
+                let _ = bridge.handle_datagram(now, home(), &mut record);
+                while let Some(output) = bridge.poll() {
+                    assert!(matches!(output, Output::Transmit { .. }), "{output:?}");
+                }
+            }
+        }
+    }
+    pair.send_rtp(CLIENT, 1, 1, b"still here");
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.sides[BRIDGE].rtp.len(), 1);
+    assert!(pair.both_connected());
+}
+
+#[test]
 fn one_who_knows_the_password_learns_bounds() {
     // A genuine client whose every check comes from another port.
     let (mut pair, check) = awaiting();
