@@ -50,6 +50,9 @@ async fn health(State(admin): State<Admin>) -> Response {
         return unhealthy("no address to offer to clients");
     }
     for worker in &admin.service.workers {
+        if !worker.is_alive() {
+            return unhealthy("a media worker has ended for good: restart the program");
+        }
         if ask(worker, None).await.is_none() {
             return unhealthy("a media worker does not answer");
         }

@@ -214,3 +214,6 @@ impl Drop for Bridge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

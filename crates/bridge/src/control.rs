@@ -115,9 +115,12 @@ impl Control {
         // Whoever is to hear of it later must have room for it now. So queues are bounded: by what
         // is taken in here, and by the endpoints there are.
         let has_room = |worker: usize| self.service.workers[worker].has_room();
+        // One that has ended hears of nothing any more, and keeps nobody from the others.
+        let may_hear = |worker: usize| !self.service.workers[worker].is_alive() || has_room(worker);
         let is_full = self.waiting[worker].capacity() == 0;
-        if is_full || !has_room(worker) || !directory.parts(conference).all(has_room) {
+        if is_full || !has_room(worker) || !directory.parts(conference).all(may_hear) {
             if !self.service.workers[worker].is_alive() {
+                // Should it not have come to say so itself.
                 directory.worker_died(worker);
                 self.tell(&mut directory);
             }
@@ -205,6 +208,7 @@ impl Control {
                 number,
             } => directory.left(&conference, &endpoint, number),
             Gone::Part { conference, worker } => directory.failed(&conference, worker),
+            Gone::Worker { worker } => directory.worker_died(worker),
         }
         self.tell(&mut directory);
     }

@@ -68,6 +68,8 @@ counts! {
     TransportsFailedIce,
     TransportsFailedDtls,
     Panics,
+    /// Bugs that stopped the whole thread, which began anew.
+    WorkerRestarts,
     /// Connected for half a minute without a bridge channel.
     EndpointsWithoutChannel,
     /// Asked the focus to be made anew, because their keys have sealed enough sources.

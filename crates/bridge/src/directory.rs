@@ -89,6 +89,8 @@ pub(crate) enum Gone {
         conference: ConferenceId,
         worker: usize,
     },
+    /// It has ended for good; likewise.
+    Worker { worker: usize },
 }
 
 /// See the module.

@@ -17,6 +17,10 @@
 //! no datagram from a stranger but a connectivity check signed with a password that was handed
 //! out. What it refuses: rooms, XML, HTTP listeners; it gives routers and takes a bus.
 
+// Tests in here share what those of the finished crate use, which know it by its name.
+#[cfg(test)]
+extern crate self as althing_bridge;
+
 mod admin;
 mod bridge;
 mod candidates;

@@ -188,6 +188,11 @@ const COUNTERS: &[Plain] = &[
     ),
     ("panics", "Bugs that ended a conference", Count::Panics),
     (
+        "worker_restarts",
+        "Bugs that ended all conferences of a media thread, which began anew",
+        Count::WorkerRestarts,
+    ),
+    (
         "keyframe_requests_sent",
         "Keyframe requests sent to senders",
         Count::KeyframeRequestsSent,

@@ -18,6 +18,7 @@
 //! taken in from others.
 
 mod address;
+mod anew;
 pub(crate) mod bench;
 mod census;
 mod control;
@@ -111,6 +112,18 @@ pub(crate) enum Command {
     /// For tests: fail as a bug would, while working for this conference.
     #[cfg(test)]
     Panic(ConferenceId),
+    /// For tests: fail as a bug would that is nobody's, or as a system would that gives up the
+    /// thread.
+    #[cfg(test)]
+    Die(Death),
+}
+
+/// How a test ends a media thread.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Death {
+    OfABug,
+    ForGood,
 }
 
 /// What happened at a bridge channel.

@@ -250,6 +250,8 @@ pub enum EndpointState {
     Failed,
     /// The bridge removed it: no sign of life for its time-out.
     Expired,
+    /// A bug of the bridge ended it: it wants to be made anew.
+    Lost,
     /// Its keys have sealed almost as many sources as they may in their life: it wants to be made
     /// anew, and goes on until then.
     WornOut,

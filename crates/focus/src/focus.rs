@@ -223,7 +223,7 @@ impl Focus {
                 self.bridge_answer(at, request_id, result, entropy);
             }
             Input::Mute { by, id, medium } => self.order_mute(Actor::Server(by), &id, medium),
-            Input::BridgeEvent(event) => self.bridge_event(&event),
+            Input::BridgeEvent(event) => self.bridge_event(at, &event),
             Input::Timer => {}
         }
         self.timers(at);

@@ -135,8 +135,9 @@ impl Focus {
     }
 
     /// What bridges say unasked. Endpoints that failed or expired are asked for anew by their
-    /// clients (protocol 2 §20); one that is gone is also noticed by the next update.
-    pub(crate) fn bridge_event(&mut self, event: &BridgeEvent) {
+    /// clients (protocol 2 §20); one that is gone is also noticed by the next update. Who was lost
+    /// is invited again as often as they might ask for it: a bug may not keep us busy.
+    pub(crate) fn bridge_event(&mut self, at: At, event: &BridgeEvent) {
         let BridgeEvent::EndpointState {
             endpoint, state, ..
         } = event;
@@ -144,7 +145,12 @@ impl Focus {
             .members
             .get(endpoint)
             .is_some_and(|m| m.allocated && m.jingling().is_some());
-        if *state == EndpointState::WornOut && negotiated {
+        let again = match state {
+            EndpointState::WornOut => negotiated,
+            EndpointState::Lost => negotiated && self.may_restart(at, endpoint),
+            EndpointState::Connected | EndpointState::Failed | EndpointState::Expired => false,
+        };
+        if again {
             self.reinvite(endpoint);
         }
     }

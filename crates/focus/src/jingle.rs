@@ -311,7 +311,7 @@ impl Focus {
         Ok(())
     }
 
-    fn may_restart(&mut self, at: At, id: &EndpointId) -> bool {
+    pub(crate) fn may_restart(&mut self, at: At, id: &EndpointId) -> bool {
         let Some(member) = self.members.get_mut(id) else {
             return false;
         };

@@ -57,6 +57,37 @@ fn a_small_conference_stays_where_it_is_and_nobody_is_told() {
 }
 
 #[test]
+fn who_was_on_a_worker_that_has_ended_is_gone_for_the_others_and_newcomers_go_elsewhere() {
+    let mut directory = Directory::new(3, 1);
+    let of = conference("c1");
+    let home = directory.home(&of);
+    let (_, at_home) = join(&mut directory, &of, "ann");
+    let (other, _) = join(&mut directory, &of, "bob");
+    let (third, away) = join(&mut directory, &of, "cyd");
+    assert_eq!(BTreeSet::from([home, other, third]).len(), 3);
+    // Asked for and not answered: it will be refused.
+    let who = endpoint("dan");
+    let pending = directory.allocate(&allocate(&of, &who), third);
+    told(&mut directory);
+    directory.worker_died(third);
+    directory.allocated(&of, &who, pending, None);
+    let left = PartCommand::Left(away);
+    let unlink = PartCommand::Unlink(link(third));
+    let said = told(&mut directory);
+    for worker in [home, other] {
+        assert!(said.contains(&(worker, left.clone())), "{said:?}");
+        assert!(said.contains(&(worker, unlink.clone())), "{said:?}");
+    }
+    assert_eq!(directory.find(&of, &endpoint("cyd")), None);
+    assert_eq!(directory.find(&of, &who), None);
+    // The home likewise, and the conference goes on without it.
+    directory.worker_died(home);
+    assert!(told(&mut directory).contains(&(other, PartCommand::Left(at_home))));
+    let again = directory.place(&of, &endpoint("eve"), |worker| worker == other);
+    assert_eq!(again, other);
+}
+
+#[test]
 fn one_worker_or_none_to_split_over_keeps_everybody_together() {
     for (workers, above) in [(1, 1), (4, 0)] {
         let mut directory = Directory::new(workers, above);
@@ -318,7 +349,7 @@ impl World {
                 number,
             }) => self.directory.left(&conference, &endpoint, number),
             Some(Gone::Part { conference, worker }) => self.directory.failed(&conference, worker),
-            None => {}
+            Some(Gone::Worker { .. }) | None => {}
         }
         self.tell();
     }

@@ -81,6 +81,12 @@ impl Addresses {
         }
     }
 
+    /// Keeps the ways to other workers' endpoints only.
+    pub(super) fn forget_own(&mut self) {
+        self.map
+            .retain(|_, entry| matches!(entry.owner, Owner::Worker(_)));
+    }
+
     /// Gives back the room of entries that are gone.
     pub(super) fn shrink(&mut self) {
         self.map.shrink_to_fit();

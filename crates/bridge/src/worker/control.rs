@@ -35,6 +35,9 @@ const ICE_PASSWORD_LENGTH: usize = 26;
 pub(super) enum Next {
     GoOn,
     Stop,
+    /// As if the system had given up the thread.
+    #[cfg(test)]
+    Fail,
 }
 
 type Refusal = (RefusalCode, String);
@@ -75,6 +78,10 @@ impl State {
                 self.end_all(now);
                 return Next::Stop;
             }
+            #[cfg(test)]
+            Command::Die(crate::worker::Death::OfABug) => panic!("on purpose"),
+            #[cfg(test)]
+            Command::Die(crate::worker::Death::ForGood) => return Next::Fail,
             #[cfg(test)]
             Command::Panic(id) => {
                 if let Some(conference) = self.by_id.get(&id).copied() {
@@ -504,7 +511,7 @@ impl State {
         self.census.resized(conference);
         for member in members {
             if self.endpoints.contains(member) {
-                self.publish(member, EndpointState::Expired);
+                self.publish(member, EndpointState::Lost);
                 self.report_gone(member);
                 if catch_unwind(AssertUnwindSafe(|| drop(self.detach(now, member)))).is_err() {
                     self.counters.one(Count::Panics);

@@ -1,6 +1,7 @@
 use crate::StartError;
 use crate::counters::Count;
 use crate::counters::SharedCounters;
+use crate::directory::Gone;
 use crate::entropy::OsEntropy;
 use crate::net::{Arrivals, Inodes, ReceiveBuffers, Socket};
 use crate::watch::Pulse;
@@ -8,8 +9,10 @@ use crate::worker::control::Next;
 use crate::worker::{
     Command, Inlets, MAX_CHECKS, MAX_HANDOVERS, Peer, Shared, State, Survey, WorkerHandle,
 };
+use althing_model::ConferenceId;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,6 +25,9 @@ const BATCHES: usize = 4;
 const HANDOVERS: usize = 256;
 const CHECKS: usize = 32;
 const COMMANDS: usize = 64;
+/// A thread that bugs have stopped twice within so long pauses before it begins again.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A worker that is ready to start: its queues exist, so that others can be told of them.
 #[derive(Debug)]
@@ -98,9 +104,9 @@ pub(crate) fn start(
     std::thread::Builder::new()
         .name(format!("media-{index}"))
         .spawn(move || {
-            // Dropped last, also when the thread panics: from then on commands are refused.
+            // Dropped last, whatever happens: from then on commands are refused.
             let _alive = Alive(parts.handle.alive.clone());
-            Thread::new(index, parts, shared).run();
+            Thread::new(index, parts, shared).live();
         })
         .map_err(StartError::Worker)
 }
@@ -111,9 +117,18 @@ impl Drop for Alive {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
         if std::thread::panicking() {
-            tracing::error!("a media worker died of a bug, its conferences are gone");
+            tracing::error!("a media thread ended while it was to begin anew: restart the program");
         }
     }
+}
+
+/// Why a thread no longer runs.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// It was told to.
+    Stopped,
+    /// The system does not let it wait for its sockets any more.
+    Failed,
 }
 
 struct Thread {
@@ -130,6 +145,9 @@ struct Thread {
     shared_counters: Arc<SharedCounters>,
     pulse: Arc<Pulse>,
     surveyed: Arc<Mutex<Survey>>,
+    alive: Arc<AtomicBool>,
+    // Whose part the command at hand is about.
+    part: Option<ConferenceId>,
 }
 
 impl Thread {
@@ -147,10 +165,84 @@ impl Thread {
             shared_counters: parts.handle.counters,
             pulse: parts.handle.pulse,
             surveyed: parts.handle.surveyed,
+            alive: parts.handle.alive,
+            part: None,
         }
     }
 
-    fn run(&mut self) {
+    /// Runs until it is told to stop. A bug that is not one conference's ends all that are here, and
+    /// the thread begins anew.
+    fn live(&mut self) {
+        let mut died: Option<Instant> = None;
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.run())) {
+                Ok(Ended::Stopped) => return,
+                Ok(Ended::Failed) => return self.give_up(),
+                Err(_) => self.begin_anew(),
+            }
+            let now = Instant::now();
+            if died.is_some_and(|before| now.saturating_duration_since(before) < SHORT_LIFE) {
+                // What stops it at once would have it do nothing else.
+                std::thread::park_timeout(PAUSE);
+            }
+            died = Some(now);
+        }
+    }
+
+    /// Everybody is told that they are lost; all that a bug may have left half done is thrown away.
+    fn begin_anew(&mut self) {
+        tracing::error!(
+            worker = self.state.index,
+            conferences = self.state.conferences.len(),
+            endpoints = self.state.endpoints.len(),
+            "a bug ended all conferences of a media thread, which begins anew"
+        );
+        self.state.report_all_lost();
+        if let Some(conference) = self.part.take() {
+            // The directory will say again what was being said.
+            let worker = self.state.index;
+            self.state.gone.push_back(Gone::Part { conference, worker });
+        }
+        self.replace_state();
+        self.state.counters.one(Count::Panics);
+        self.state.counters.one(Count::WorkerRestarts);
+        self.readable.fill(true);
+        self.buffers = ReceiveBuffers::new();
+        self.arrivals = Arrivals::default();
+        self.shared_counters.publish(&self.state.counters);
+        self.pulse.end();
+    }
+
+    /// Throws away all that is there, but for what must not be forgotten.
+    fn replace_state(&mut self) {
+        let state = State::new(
+            self.state.index,
+            self.state.shared.clone(),
+            self.sockets.clone(),
+            Box::new(OsEntropy),
+            self.inlets.spare.clone(),
+        );
+        let before = std::mem::replace(&mut self.state, state);
+        self.state.succeed(before);
+    }
+
+    /// Without its sockets the thread is of no use. Everybody is told, and the directory last.
+    fn give_up(&mut self) {
+        let worker = self.state.index;
+        tracing::error!(worker, "a media thread has ended: restart the program");
+        self.alive.store(false, Ordering::Release);
+        self.state.report_all_lost();
+        let gone = std::mem::take(&mut self.state.gone);
+        for gone in gone.into_iter().chain([Gone::Worker { worker }]) {
+            // Nobody listens when the program ends as well.
+            self.state.shared.gone.blocking_send(gone).ok();
+        }
+        self.replace_state();
+        self.shared_counters.publish(&self.state.counters);
+        self.pulse.end();
+    }
+
+    fn run(&mut self) -> Ended {
         let mut events = Events::with_capacity(16);
         let mut busy = true;
         loop {
@@ -159,7 +251,7 @@ impl Thread {
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "media worker cannot wait for its sockets");
-                return;
+                return Ended::Failed;
             }
             for event in &events {
                 if let Some(readable) = self.readable.get_mut(event.token().0) {
@@ -176,8 +268,11 @@ impl Thread {
             self.state.handle_timeouts(now);
             self.state.finish_batch(now);
             self.finish_turn(now);
-            if next == Next::Stop {
-                return;
+            match next {
+                Next::GoOn => {}
+                Next::Stop => return Ended::Stopped,
+                #[cfg(test)]
+                Next::Fail => return Ended::Failed,
             }
             busy = self.readable.contains(&true)
                 || !self.inlets.ring.is_empty()
@@ -241,8 +336,13 @@ impl Thread {
                 self.state.finish_batch(now);
                 self.shared_counters.publish(&self.state.counters);
             }
-            if self.state.handle_command(now, command) == Next::Stop {
-                return Next::Stop;
+            if let Command::Part { conference, .. } = &command {
+                self.part = Some(conference.clone());
+            }
+            let next = self.state.handle_command(now, command);
+            self.part = None;
+            if next != Next::GoOn {
+                return next;
             }
         }
         Next::GoOn

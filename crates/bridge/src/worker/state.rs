@@ -57,7 +57,7 @@ pub(crate) struct State {
     touched_endpoints: Vec<usize>,
     touched_conferences: Vec<usize>,
     // Never used twice, for endpoints and conferences alike.
-    last_generation: u64,
+    pub(super) last_generation: u64,
     pub(super) rings: Rings,
     /// Where the endpoints of a conference with several parts are, by their numbers: conference
     /// slot and key. Local ones are among them.

@@ -314,7 +314,7 @@ fn a_bug_in_one_conference_ends_that_one_only() {
     assert!(bench.channels.find("c2", "bob00002").is_some());
     assert_eq!(
         bench.event(),
-        Some(("ann00001".to_owned(), EndpointState::Expired))
+        Some(("ann00001".to_owned(), EndpointState::Lost))
     );
     // The directory hears of it.
     let conference = ConferenceId::new("c1").unwrap();

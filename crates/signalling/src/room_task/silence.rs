@@ -22,7 +22,9 @@ impl RoomTask {
         };
         match state {
             EndpointState::Connected => self.silent.remove(&session),
-            EndpointState::Failed | EndpointState::Expired => self.silent.insert(session),
+            EndpointState::Failed | EndpointState::Expired | EndpointState::Lost => {
+                self.silent.insert(session)
+            }
             // Its media go on.
             EndpointState::WornOut => false,
         };
