@@ -99,6 +99,7 @@ impl Bridge {
             peers: parts.iter().map(|part| part.peer.clone()).collect(),
             forwarding: settings.of_conferences(),
             limits: settings.limits,
+            patience: settings.patience,
             ceilings: Ceilings::new(&settings.limits),
             gone: gone_sender,
         });

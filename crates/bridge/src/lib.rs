@@ -48,4 +48,4 @@ pub use althing_forwarding::{Loudest, Settings as ForwardingSettings};
 pub use bridge::{Bridge, StartError};
 pub use drain::Drain;
 pub use limits::EndpointLimits;
-pub use settings::{Advertise, AdvertiseError, MAX_WORKERS, Settings};
+pub use settings::{Advertise, AdvertiseError, MAX_WORKERS, Patience, Settings};

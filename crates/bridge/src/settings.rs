@@ -2,6 +2,7 @@ use crate::limits::EndpointLimits;
 use althing_model::NodeId;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The most workers a bridge starts by itself, and the most an operator may ask for: eight threads
 /// of fan-out fill a 10 Gbit/s card.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub split_above: usize,
     /// What one endpoint may send.
     pub limits: EndpointLimits,
+    /// How long silence is borne.
+    pub patience: Patience,
     /// What conferences begin with; what of it [`limits`](Self::limits) says too is taken from there.
     pub forwarding: althing_forwarding::Settings,
     /// Whether media threads with too much to do leave things off, and newcomers last.
@@ -44,6 +47,7 @@ impl Settings {
             workers: 0,
             split_above: 40,
             limits: EndpointLimits::default(),
+            patience: Patience::default(),
             forwarding: althing_forwarding::Settings::default(),
             shed_load: true,
         }
@@ -64,6 +68,27 @@ impl Settings {
             workers => workers,
         };
         wanted.clamp(1, MAX_WORKERS)
+    }
+}
+
+/// How long an endpoint may be silent: without anything from it that authenticates, media or checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until the others are told (protocol 5 §15).
+    pub inactive_after: Duration,
+    /// The same for a new endpoint, which has yet to find its way here.
+    pub first_activity_within: Duration,
+    /// Until it is removed; the focus is usually faster.
+    pub expire_after: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            inactive_after: Duration::from_secs(8),
+            first_activity_within: Duration::from_secs(15),
+            expire_after: Duration::from_secs(60),
+        }
     }
 }
 

@@ -5,11 +5,12 @@
 
 mod support;
 
-use althing_control::{BridgeReply, BridgeRequest};
+use althing_control::{BridgeReply, BridgeRequest, EndpointState};
 use althing_model::{ConferenceId, MediaKind, MediaKinds};
 use althing_rtp::rtcp::{self, Compound, Rtcp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use support::*;
 
 const C: &str = "c1";
@@ -22,6 +23,16 @@ async fn split() -> Fixture {
         settings.split_above = 1;
     })
     .await
+}
+
+/// Whether the channel says that this endpoint is there or not, next time it says anything of it.
+async fn is_said_active(channel: &mut WebSocket, endpoint: &str) -> bool {
+    loop {
+        let message = message_of(channel, "EndpointConnectivityStatusChangeEvent").await;
+        if message["endpoint"] == endpoint {
+            return message["active"] == "true";
+        }
+    }
 }
 
 /// Connected, with a microphone on `ssrc`, a camera behind it, and a channel that has said hello.
@@ -296,5 +307,57 @@ async fn who_comes_back_by_the_same_id_is_one_person_everywhere() {
     speaks(&mut ann, &mut bob, 1001, &mut numbers).await;
     speaks(&mut bob, &mut ann, 2001, &mut numbers).await;
     assert_eq!(fixture.stats().await["largest_conference"], 2);
+    fixture.shutdown().await;
+}
+
+/// Speaks until nobody waits for it any more.
+async fn speaks_on(peer: &mut Peer, ssrc: u32, number: &mut u16) -> std::convert::Infallible {
+    loop {
+        *number += 1;
+        let header = audio_header(ssrc, *number, 20);
+        peer.send_rtp(&header, &[0x5a; 80]).await;
+        peer.take_one().await;
+    }
+}
+
+#[tokio::test]
+async fn who_vanishes_without_a_word_is_missed_on_the_other_worker_too() {
+    let mut fixture = Fixture::start_with(|settings| {
+        settings.workers = 2;
+        settings.split_above = 1;
+        settings.patience.inactive_after = Duration::from_millis(500);
+        settings.patience.expire_after = Duration::from_secs(2);
+    })
+    .await;
+    let (mut ann, mut ann_channel) = member(&mut fixture, "ann00001", 1001).await;
+    let mut number = 0;
+    let (bob, bob_channel) = tokio::select! {
+        bob = member(&mut fixture, "bob00002", 2001) => bob,
+        never = speaks_on(&mut ann, 1001, &mut number) => match never {},
+    };
+    let places = workers(&fixture).await;
+    assert_ne!(places["ann00001"], places["bob00002"]);
+    // Bob's socket stays open and says nothing more; Ann speaks on, and is told of it.
+    let missed = async {
+        let told = async { while is_said_active(&mut ann_channel, "bob00002").await {} };
+        let expired = async {
+            loop {
+                let (who, state) = fixture.event().await;
+                if who == "bob00002" {
+                    return state;
+                }
+            }
+        };
+        tokio::join!(told, expired).1
+    };
+    let state = tokio::select! {
+        state = missed => state,
+        never = speaks_on(&mut ann, 1001, &mut number) => match never {},
+    };
+    assert_eq!(state, EndpointState::Expired);
+    // Nothing is left of him anywhere; his socket was there all the time.
+    let places = workers(&fixture).await;
+    assert_eq!(places.keys().collect::<Vec<_>>(), ["ann00001"]);
+    drop((bob, bob_channel));
     fixture.shutdown().await;
 }

@@ -206,6 +206,7 @@ impl Meeting {
             peers: vec![peer],
             forwarding: althing_forwarding::Settings::default(),
             limits: EndpointLimits::default(),
+            patience: crate::settings::Patience::default(),
             ceilings: Ceilings::new(&EndpointLimits::default()),
             gone: tokio::sync::mpsc::channel(1).0,
         });

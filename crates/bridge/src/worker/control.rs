@@ -259,6 +259,7 @@ impl State {
             spot: Spot::default(),
             traffic: Traffic::default(),
             spent: Spent::default(),
+            patience: self.shared.patience,
             channel_due: None,
             worn_out: false,
             touched: false,

@@ -1,6 +1,7 @@
 use crate::channel::Channel;
 use crate::limits::Spent;
 use crate::net::Spot;
+use crate::settings::Patience;
 use crate::worker::EndpointRef;
 use althing_forwarding::EndpointKey;
 use althing_model::{ConferenceId, EndpointId};
@@ -9,12 +10,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// No sign of life for this long and the others are told (protocol 5 §15).
-const INACTIVE_AFTER: Duration = Duration::from_secs(8);
-/// The same for a new endpoint, which has yet to find its way here.
-const FIRST_ACTIVITY_WITHIN: Duration = Duration::from_secs(15);
-/// No sign of life for this long and the endpoint is removed; the focus is usually faster.
-const EXPIRE_AFTER: Duration = Duration::from_secs(60);
 /// A conference without endpoints is kept this long for somebody to come back.
 pub(super) const EMPTY_CONFERENCE_LIFE: Duration = Duration::from_secs(20);
 /// A client that has no bridge channel so long after it connected has lost its way to one (protocol
@@ -49,6 +44,7 @@ pub(super) struct Endpoint {
     pub(super) traffic: Traffic,
     /// What it has used of its ceilings.
     pub(super) spent: Spent,
+    pub(super) patience: Patience,
     /// When it should have a bridge channel.
     pub(super) channel_due: Option<Instant>,
     /// Was asked for anew, because its keys have sealed enough sources.
@@ -92,9 +88,9 @@ impl Endpoint {
     pub(super) fn vitality(&self, now: Instant) -> Vitality {
         let last = self.transport.last_activity();
         let silence = now.saturating_duration_since(last);
-        if silence >= EXPIRE_AFTER {
+        if silence >= self.patience.expire_after {
             Vitality::Expired
-        } else if silence >= self.patience(last) {
+        } else if silence >= self.inactive_after(last) {
             Vitality::Inactive
         } else {
             Vitality::Active
@@ -105,9 +101,9 @@ impl Endpoint {
     pub(super) fn next_timeout(&self) -> Instant {
         let last = self.transport.last_activity();
         let silence = if self.active {
-            last + self.patience(last)
+            last + self.inactive_after(last)
         } else {
-            last + EXPIRE_AFTER
+            last + self.patience.expire_after
         };
         [self.transport.next_timeout(), self.channel_due]
             .into_iter()
@@ -115,11 +111,11 @@ impl Endpoint {
             .fold(silence, Instant::min)
     }
 
-    fn patience(&self, last: Instant) -> Duration {
+    fn inactive_after(&self, last: Instant) -> Duration {
         if last > self.created {
-            INACTIVE_AFTER
+            self.patience.inactive_after
         } else {
-            FIRST_ACTIVITY_WITHIN
+            self.patience.first_activity_within
         }
     }
 }

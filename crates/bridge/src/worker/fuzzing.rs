@@ -148,6 +148,7 @@ impl World {
             forwarding: althing_forwarding::Settings::default(),
             ceilings: Ceilings::new(&limits),
             limits,
+            patience: crate::settings::Patience::default(),
             gone: tokio::sync::mpsc::channel(1).0,
         });
         let air = Arc::new(Air::default());

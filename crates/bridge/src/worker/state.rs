@@ -3,6 +3,7 @@ use crate::counters::{Count, Counters};
 use crate::directory::Gone;
 use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::{SendQueue, Wire};
+use crate::settings::Patience;
 use crate::stress::Measures;
 use crate::worker::address::{Addresses, IN_USE, Owner};
 use crate::worker::census::Census;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// What conferences begin with.
     pub(crate) forwarding: althing_forwarding::Settings,
     pub(crate) limits: EndpointLimits,
+    pub(crate) patience: Patience,
     pub(crate) ceilings: Ceilings,
     /// What workers do unasked.
     pub(crate) gone: tokio::sync::mpsc::Sender<Gone>,

@@ -89,6 +89,7 @@ impl Bench {
             peers,
             forwarding: althing_forwarding::Settings::default(),
             limits: EndpointLimits::default(),
+            patience: crate::settings::Patience::default(),
             ceilings: Ceilings::new(&EndpointLimits::default()),
             gone: gone_sender,
         });

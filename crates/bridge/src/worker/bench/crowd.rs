@@ -277,6 +277,7 @@ fn sides(now: Instant, path: Path, spacing: Duration, workers: usize) -> Vec<Sid
         channels: Arc::new(Channels::default()),
         peers,
         limits: EndpointLimits::default(),
+        patience: crate::settings::Patience::default(),
         ceilings: Ceilings::new(&EndpointLimits::default()),
         forwarding: althing_forwarding::Settings::default(),
         gone: tokio::sync::mpsc::channel(1).0,
