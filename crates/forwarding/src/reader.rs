@@ -6,7 +6,7 @@ use althing_rtp::av1::Av1;
 use althing_rtp::dependency::{
     DependencyStructure, DescriptorHead, FrameRelations, Indication, write_active_targets,
 };
-use althing_rtp::h264::KeyUnits;
+use althing_rtp::h264::{self, KeyUnits};
 use althing_rtp::vp8::Vp8;
 use althing_rtp::vp9::{Vp9, Vp9Structure};
 use std::collections::VecDeque;
@@ -366,6 +366,12 @@ impl Reader {
         facts.key = found.parameters && !unit.parameters || found.idr && !unit.idr && !unit.inline;
         unit.idr |= found.idr;
         unit.parameters |= found.parameters;
+        if found.parameters
+            && packet.newest
+            && let Some((width, height)) = h264::resolution(packet.body)
+        {
+            self.see_height(0, u32::from(width.min(height)));
+        }
     }
 
     fn targets(relations: &Result<FrameRelations, DescriptorHead>, facts: &mut Facts) {
@@ -549,6 +555,43 @@ const fn extend_picture(near: u64, id: u16) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_height_of_h264_is_that_of_its_parameter_sets() {
+        let mut reader = Reader::default();
+        let now = althing_testkit::epoch();
+        let mut read = |number: u64, body: &[u8], newest| {
+            let packet = Unread {
+                codec: Codec::H264,
+                number,
+                timestamp: number as u32 * 3000,
+                marker: true,
+                body,
+                descriptor: None,
+                newest,
+                encrypted: false,
+            };
+            reader.read(packet, now);
+            let changed = reader.take_changed();
+            (changed, reader.shapes()[0].height)
+        };
+        // Of a browser: 640x480, and 180x320, which is held upright.
+        let large = [
+            0x67, 0x42, 0xc0, 0x1e, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd3, 0x70, 0x10, 0xd0, 0x10,
+            0x78, 0x44, 0x23, 0x50,
+        ];
+        let small = [
+            0x67, 0x42, 0xc0, 0x0d, 0x8c, 0x8d, 0x41, 0x81, 0x4b, 0x3f, 0x37, 0x01, 0x0d, 0x01,
+            0x07, 0x84, 0x42, 0x35,
+        ];
+        assert_eq!(read(1, &[0x41, 0x9a], true), (true, None));
+        assert_eq!(read(2, &large, true), (true, Some(480)));
+        assert_eq!(read(3, &[0x41, 0x9a], true), (false, Some(480)));
+        assert_eq!(read(5, &small, true), (true, Some(180)));
+        // One that comes late, or says nothing, changes nothing.
+        assert_eq!(read(4, &large, false), (false, Some(180)));
+        assert_eq!(read(6, &large[..6], true), (false, Some(180)));
+    }
 
     #[test]
     fn picture_ids_extend_to_the_nearest() {

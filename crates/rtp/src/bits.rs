@@ -43,6 +43,20 @@ impl<'a> BitReader<'a> {
         Ok(u8::try_from(value).unwrap_or(u8::MAX))
     }
 
+    /// `ue(v)` (H.264 §9.1): as many zeros as bits follow the one behind them. No number is longer
+    /// than 32 bits.
+    pub(crate) fn exp_golomb(&mut self) -> Result<u32, RtpError> {
+        let mut zeros = 0u32;
+        while !self.flag()? {
+            zeros = zeros.saturating_add(1);
+            if zeros > 31 {
+                return Err(RtpError::Invalid(self.what));
+            }
+        }
+        let rest = self.bits(zeros)?;
+        Ok(1u32.wrapping_shl(zeros).wrapping_sub(1).wrapping_add(rest))
+    }
+
     /// `ns(n)`: a number below `n` in as few bits as that takes.
     pub(crate) fn non_symmetric(&mut self, n: u32) -> Result<u32, RtpError> {
         let width = 32u32.saturating_sub(n.leading_zeros());

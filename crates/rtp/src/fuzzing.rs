@@ -120,8 +120,14 @@ pub fn vp9(data: &[u8]) {
 }
 
 /// An H.264 payload.
+///
+/// # Panics
+/// When a size is read where no keyframe begins, or is nothing, which is a bug here.
 pub fn h264(data: &[u8]) {
-    let _ = h264::is_keyframe_start(data);
+    let is_start = h264::is_keyframe_start(data);
+    if let Some((width, height)) = h264::resolution(data) {
+        assert!(is_start && width > 0 && height > 0);
+    }
 }
 
 /// Two dependency descriptors, the second read with the structure of the first. The first byte
