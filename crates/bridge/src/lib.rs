@@ -20,6 +20,9 @@
 // Tests in here share what those of the finished crate use, which know it by its name.
 #[cfg(test)]
 extern crate self as althing_bridge;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 mod admin;
 mod bridge;

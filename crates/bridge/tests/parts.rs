@@ -6,7 +6,7 @@
 mod support;
 
 use althing_control::{BridgeReply, BridgeRequest, EndpointState};
-use althing_model::{ConferenceId, MediaKind, MediaKinds};
+use althing_model::{ConferenceId, MediaKinds};
 use althing_rtp::rtcp::{self, Compound, Rtcp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,20 +33,6 @@ async fn is_said_active(channel: &mut WebSocket, endpoint: &str) -> bool {
             return message["active"] == "true";
         }
     }
-}
-
-/// Connected, with a microphone on `ssrc`, a camera behind it, and a channel that has said hello.
-async fn member(fixture: &mut Fixture, id: &str, ssrc: u32) -> (Peer, WebSocket) {
-    let peer = Peer::join_and_connect(fixture, allocate(C, id), u64::from(ssrc)).await;
-    let mut change = update(C, id);
-    change.sources = Some(vec![
-        source(id, MediaKind::Audio, ssrc, None),
-        source(id, MediaKind::Video, ssrc + 1, Some(ssrc + 2)),
-    ]);
-    assert_eq!(fixture.update(change).await, BridgeReply::Done);
-    let mut channel = fixture.channel(&peer.allocated).await;
-    message_of(&mut channel, "ServerHello").await;
-    (peer, channel)
 }
 
 fn want(height: i32) -> String {

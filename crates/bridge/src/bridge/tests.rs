@@ -1,14 +1,10 @@
 //! A media thread that dies under people who meet, over loopback sockets.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
+use crate::support::*;
 use crate::worker::{Command, Death};
 use althing_control::{BridgeReply, BridgeRequest, EndpointState, RefusalCode};
-use althing_model::MediaKind;
 use axum::http::StatusCode;
 use serde_json::Value;
-use support::*;
 
 const C: &str = "c1";
 
@@ -69,16 +65,6 @@ impl Stage {
         let line = page.lines().find(|line| line.starts_with(name)).unwrap();
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
-}
-
-async fn member(fixture: &mut Fixture, id: &str, ssrc: u32) -> (Peer, WebSocket) {
-    let peer = Peer::join_and_connect(fixture, allocate(C, id), u64::from(ssrc)).await;
-    let mut change = update(C, id);
-    change.sources = Some(vec![source(id, MediaKind::Audio, ssrc, None)]);
-    assert_eq!(fixture.update(change).await, BridgeReply::Done);
-    let mut channel = fixture.channel(&peer.allocated).await;
-    message_of(&mut channel, "ServerHello").await;
-    (peer, channel)
 }
 
 /// Both ways round: the worker that dies is the conference's home, or it is not.

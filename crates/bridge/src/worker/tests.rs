@@ -12,7 +12,7 @@ use crate::directory::Gone;
 use crate::limits::{Ceilings, EndpointLimits};
 use crate::net::Wire;
 use althing_bus::{Bus, InProcess, Subscription};
-use althing_control::{Allocate, BridgeEvent, EndpointState, SlotMode, decode};
+use althing_control::{Allocate, BridgeEvent, EndpointState, decode};
 use althing_model::{
     EndpointId, Entropy, FeedbackSources, MediaKinds, NodeId, Role, SeededEntropy, Ssrc,
 };
@@ -141,23 +141,7 @@ impl Bench {
     }
 
     fn allocate(&mut self, conference: &str, endpoint: &str) -> Box<althing_control::Allocated> {
-        let request = BridgeRequest::Allocate(Allocate {
-            conference: ConferenceId::new(conference).unwrap(),
-            endpoint: EndpointId::new(endpoint).unwrap(),
-            role: Role::Participant,
-            may_send: MediaKinds::ALL,
-            receives_audio: true,
-            receives_video: true,
-            transport_cc: false,
-            e2ee: false,
-            slots: SlotMode::Plain,
-            feedback: FeedbackSources {
-                audio: Ssrc(1),
-                video: Ssrc(2),
-            },
-            events_to: "focus.n1".to_owned(),
-        });
-        match self.request(request) {
+        match self.request(wanted(conference, endpoint)) {
             BridgeReply::Allocated(allocated) => allocated,
             other => panic!("{other:?}"),
         }
@@ -209,6 +193,14 @@ impl Bench {
             assert_eq!(self.count(count), 0, "{count:?}");
         }
     }
+}
+
+/// An endpoint as clients want one, told of at our own focus.
+fn wanted(conference: &str, endpoint: &str) -> BridgeRequest {
+    BridgeRequest::Allocate(Allocate {
+        events_to: "focus.n1".to_owned(),
+        ..crate::support::allocate(conference, endpoint)
+    })
 }
 
 fn path(port: u16) -> Path {

@@ -275,6 +275,20 @@ pub fn source(endpoint: &str, kind: MediaKind, ssrc: u32, rtx: Option<u32>) -> S
     }
 }
 
+/// Somebody in the conference `c1`: connected, with a microphone on `ssrc`, a camera behind it, and a channel that has said hello.
+pub async fn member(fixture: &mut Fixture, id: &str, ssrc: u32) -> (Peer, WebSocket) {
+    let peer = Peer::join_and_connect(fixture, allocate("c1", id), u64::from(ssrc)).await;
+    let mut change = update("c1", id);
+    change.sources = Some(vec![
+        source(id, MediaKind::Audio, ssrc, None),
+        source(id, MediaKind::Video, ssrc + 1, Some(ssrc + 2)),
+    ]);
+    assert_eq!(fixture.update(change).await, BridgeReply::Done);
+    let mut channel = fixture.channel(&peer.allocated).await;
+    message_of(&mut channel, "ServerHello").await;
+    (peer, channel)
+}
+
 /// A client's media side: one transport on one socket, driven by the test.
 pub struct Peer {
     pub id: String,

@@ -127,23 +127,7 @@ fn newcomers_are_refused_while_there_is_too_much_to_do_and_others_may_come_back(
         ..Measures::NONE
     }));
     for conference in ["c1", "c2"] {
-        let allocate = BridgeRequest::Allocate(Allocate {
-            conference: ConferenceId::new(conference).unwrap(),
-            endpoint: EndpointId::new("bob00002").unwrap(),
-            role: Role::Participant,
-            may_send: MediaKinds::ALL,
-            receives_audio: true,
-            receives_video: true,
-            transport_cc: false,
-            e2ee: false,
-            slots: SlotMode::Plain,
-            feedback: FeedbackSources {
-                audio: Ssrc(1),
-                video: Ssrc(2),
-            },
-            events_to: "focus.n1".to_owned(),
-        });
-        match bench.request(allocate) {
+        match bench.request(wanted(conference, "bob00002")) {
             BridgeReply::Refused { code, .. } => {
                 assert_eq!(code, althing_control::RefusalCode::Overloaded);
             }
