@@ -6,7 +6,6 @@
 
 mod support;
 
-use althing_colibri::{ClientMessage, VideoConstraints};
 use althing_forwarding::{Conference, EndpointKey, PacketSink};
 use althing_model::Ssrc;
 use althing_rtp::RtpHeader;
@@ -14,7 +13,7 @@ use althing_rtp::rtcp::TransportCcRecorder;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use std::time::{Duration, Instant};
-use support::{conference, described, member};
+use support::{conference, described, enter, member, want_all};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -87,15 +86,9 @@ impl Meeting {
         let mut keys = Vec::new();
         for i in 0..=receivers {
             let id = format!("e{i}");
-            let key = conference.add_endpoint(now, member(&id));
-            conference.connected(now, key, true);
+            let key = enter(&mut conference, now, member(&id));
             conference.set_transport_cc(now, key, paths != Paths::Unknown);
-            conference.channel_opened(now, key);
-            let want_all = VideoConstraints {
-                last_n: Some(-1),
-                ..VideoConstraints::default()
-            };
-            conference.handle_message(now, key, ClientMessage::ReceiverVideoConstraints(want_all));
+            conference.handle_message(now, key, want_all());
             let sources = ["a0", "v0"]
                 .into_iter()
                 .zip([1000, 1001])

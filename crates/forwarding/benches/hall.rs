@@ -14,7 +14,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
-use support::{Null, conference, member, single};
+use support::{Null, catch_up, conference, enter, member, single};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -76,9 +76,7 @@ impl Hall {
     }
 
     fn join(&mut self, id: &str) -> EndpointKey {
-        let key = self.conference.add_endpoint(self.now, member(id));
-        self.conference.connected(self.now, key, true);
-        self.conference.channel_opened(self.now, key);
+        let key = enter(&mut self.conference, self.now, member(id));
         while self.conference.poll().is_some() {}
         key
     }
@@ -95,10 +93,7 @@ impl Hall {
     fn begin_frame(&mut self) {
         self.now += Duration::from_millis(20);
         self.sequence = self.sequence.wrapping_add(1);
-        let due = self.conference.next_timeout();
-        if due.is_some_and(|at| at <= self.now) {
-            self.conference.handle_timeout(self.now, &mut self.sink);
-        }
+        catch_up(&mut self.conference, self.now, &mut self.sink);
     }
 
     fn send(&mut self, speaker: usize, level: u8) {

@@ -7,13 +7,12 @@
 
 mod support;
 
-use althing_colibri::{ClientMessage, VideoConstraints};
 use althing_forwarding::{Conference, EndpointKey};
 use althing_model::Ssrc;
 use althing_rtp::RtpHeader;
 use divan::Bencher;
 use std::time::{Duration, Instant};
-use support::{Null, conference, member, single};
+use support::{Null, catch_up, conference, enter, member, single, want_all};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -42,15 +41,8 @@ impl Meeting {
     fn new(senders: usize, number: fn(u32) -> u32, asked: u64) -> Self {
         let mut conference = conference();
         let now = althing_testkit::epoch();
-        let viewer = conference.add_endpoint(now, member("viewer"));
-        conference.connected(now, viewer, true);
-        conference.channel_opened(now, viewer);
-        let want_all = VideoConstraints {
-            last_n: Some(-1),
-            ..VideoConstraints::default()
-        };
-        let wish = ClientMessage::ReceiverVideoConstraints(want_all);
-        conference.handle_message(now, viewer, wish);
+        let viewer = enter(&mut conference, now, member("viewer"));
+        conference.handle_message(now, viewer, want_all());
         let senders = (0..senders)
             .map(|i| {
                 let id = format!("e{i}");
@@ -104,10 +96,7 @@ impl Meeting {
         packet[length..][..KEYFRAME.len()].copy_from_slice(&KEYFRAME);
         // Before a keyframe nothing is missing: they are at the beginning only.
         packet[length + 1] |= u8::from(turn >= 200);
-        let due = self.conference.next_timeout();
-        if due.is_some_and(|at| at <= self.now) {
-            self.conference.handle_timeout(self.now, &mut self.sink);
-        }
+        catch_up(&mut self.conference, self.now, &mut self.sink);
         let sender = self.senders[sender as usize];
         self.conference
             .handle_rtp(self.now, sender, &packet, &mut self.sink);

@@ -16,6 +16,8 @@
     reason = "a measuring program: it may stop where it stands, prints, and reads the clock"
 )]
 
+mod support;
+
 use althing_model::{Encoding, MediaKind, Secret, SourceDescription, SourceName, Ssrc, VideoType};
 use althing_xmpp::jingle::{Answer, AnswerTransport, Body, Jingle};
 use althing_xmpp::login::{Login, Step};
@@ -26,12 +28,13 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use support::server::Server;
+use support::{abilities, acknowledgement};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
@@ -65,69 +68,57 @@ impl Kind {
     }
 }
 
-/// A running server, ended when dropped.
-struct Server {
+/// A running server and where its signalling is.
+struct Measured {
     kind: Kind,
-    child: Child,
+    server: Server,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Server {
+impl Measured {
     fn althing(program: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = pinned(program)
-            .args(["serve", "--data"])
-            .arg(folder.path().join("data"))
-            .args([
-                "--http-listen",
-                "127.0.0.1:0",
-                "--http-tls-listen",
-                "127.0.0.1:0",
-            ])
-            .args(["--http-admin-listen", "127.0.0.1:0"])
-            .args([
-                "--media-port",
-                "0",
-                "--media-bind",
-                "127.0.0.1",
-                "--log-level",
-                "warn",
-            ])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = loop {
-            let line = lines.next().expect("the server says where it is").unwrap();
-            if let Some((_, rest)) = line.split_once("http://") {
-                break rest.trim().trim_end_matches('/').to_owned();
-            }
-        };
-        // The rest is read, so that it never blocks on a full pipe.
-        std::thread::spawn(move || for _ in lines {});
-        let port = url.rsplit(':').next().unwrap().parse().unwrap();
+        let (server, address) = Server::start(
+            program,
+            true,
+            |command, folder| {
+                command.args(["serve", "--data"]).arg(folder.join("data"));
+                command.args(["--http-listen", "127.0.0.1:0"]);
+                command.args(["--http-tls-listen", "127.0.0.1:0"]);
+                command.args(["--http-admin-listen", "127.0.0.1:0"]);
+                command.args(["--media-port", "0", "--media-bind", "127.0.0.1"]);
+                command.args(["--log-level", "warn"]);
+            },
+            |line| {
+                let (_, rest) = line.split_once("http://")?;
+                let port = rest.trim().trim_end_matches('/').rsplit(':').next()?;
+                port.parse().ok()
+            },
+        );
         Self {
             kind: Kind::Althing,
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            _folder: folder,
+            server,
+            address: SocketAddr::from(([127, 0, 0, 1], address)),
         }
     }
 
     /// Plain rooms, anonymous users, no limits; the state of the room is in memory.
     fn prosody(program: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let data = folder.path().display();
-        let config = format!(
+        let server = Server::start_quietly(program, true, |command, folder| {
+            let file = folder.join("prosody.cfg.lua");
+            std::fs::write(&file, Self::prosody_config(folder, port)).unwrap();
+            command.arg("--config").arg(&file).stderr(Stdio::null());
+        });
+        Self {
+            kind: Kind::Prosody,
+            server,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+        }
+    }
+
+    fn prosody_config(folder: &Path, port: u16) -> String {
+        let data = folder.display();
+        format!(
             r#"
 data_path = "{data}"
 pidfile = "{data}/prosody.pid"
@@ -152,22 +143,7 @@ Component "muc.{DOMAIN}" "muc"
     muc_room_default_public_jids = true
     restrict_room_creation = false
 "#
-        );
-        let file = folder.path().join("prosody.cfg.lua");
-        std::fs::write(&file, config).unwrap();
-        let child = pinned(program)
-            .arg("--config")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self {
-            kind: Kind::Prosody,
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            _folder: folder,
-        }
+        )
     }
 
     async fn ready(&self) {
@@ -181,45 +157,6 @@ Component "muc.{DOMAIN}" "muc"
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-
-    /// Processor time so far, user and system.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
-            .unwrap()
-            .unwrap();
-        Duration::from_secs_f64(ticks as f64 / per_second as f64)
-    }
-
-    /// A line of `/proc/PID/status` in bytes.
-    fn memory(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with(what)).unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            * 1024
-    }
-}
-
-/// A command that runs on the first processor, if there are two.
-fn pinned(program: &Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", "0"]).arg(program);
-    if std::thread::available_parallelism().map_or(1, |n| n.get()) < 2 {
-        command = Command::new(program);
-    }
-    command.stdin(Stdio::null());
-    command
 }
 
 fn free_port() -> u16 {
@@ -484,29 +421,9 @@ async fn answer(
         iq.attr("from").unwrap_or_default(),
     );
     if frame.contains("disco#info") {
-        let features: String = [
-            "urn:xmpp:jingle:1",
-            "urn:xmpp:jingle:apps:rtp:1",
-            "urn:xmpp:jingle:apps:rtp:audio",
-            "urn:xmpp:jingle:apps:rtp:video",
-            "urn:xmpp:jingle:transports:ice-udp:1",
-            "urn:xmpp:jingle:apps:dtls:0",
-            "urn:ietf:rfc:4588",
-            "http://jitsi.org/tcc",
-            "http://jitsi.org/source-name",
-            "http://jitsi.org/receive-multiple-video-streams",
-            "http://jitsi.org/ssrc-rewriting-1",
-            "http://jitsi.org/json-encoded-sources",
-        ]
-        .iter()
-        .map(|feature| format!(r#"<feature var="{feature}"/>"#))
-        .collect();
-        return me.send(format!(r#"<iq xmlns="jabber:client" type="result" id="{id}" to="{from}"><query xmlns="http://jabber.org/protocol/disco#info"><identity category="client" type="web" name="load"/>{features}</query></iq>"#)).await;
+        return me.send(abilities(id, from, "load")).await;
     }
-    me.send(format!(
-        r#"<iq xmlns="jabber:client" type="result" id="{id}" to="{from}"/>"#
-    ))
-    .await?;
+    me.send(acknowledgement(id, from)).await?;
     let Ok(Jingle {
         sid,
         body: Body::SessionInitiate(offer),
@@ -579,16 +496,17 @@ struct Figures {
     before: u64,
 }
 
-async fn measure(server: &Server, size: usize) -> Figures {
-    server.ready().await;
+async fn measure(measured: &Measured, size: usize) -> Figures {
+    measured.ready().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (cpu, before) = (server.cpu(), server.memory("VmRSS:"));
-    let round = round(server.kind, server.address, size).await;
+    let server = &measured.server;
+    let (cpu, before) = (server.ticks(), server.memory("VmRSS:"));
+    let round = round(measured.kind, measured.address, size).await;
     Figures {
-        kind: server.kind,
+        kind: measured.kind,
         size,
         round,
-        cpu: server.cpu().saturating_sub(cpu),
+        cpu: server.ticks().saturating_sub(cpu),
         peak: server.memory("VmHWM:"),
         before,
     }
@@ -658,7 +576,7 @@ fn main() {
         .unwrap();
     let mut named = serde_json::Map::new();
     for size in sizes {
-        let ours = runtime.block_on(measure(&Server::althing(&program), size));
+        let ours = runtime.block_on(measure(&Measured::althing(&program), size));
         ours.print();
         let mut put = |name: &str, value: f64| {
             named.insert(format!("{name}_{size}"), value.into());
@@ -671,7 +589,7 @@ fn main() {
         put("stanzas", ours.round.stanzas as f64);
         put("bytes", ours.round.bytes as f64);
         if let Some(prosody) = &prosody {
-            let theirs = runtime.block_on(measure(&Server::prosody(prosody), size));
+            let theirs = runtime.block_on(measure(&Measured::prosody(prosody), size));
             theirs.print();
             put("prosody_join_p99_seconds", theirs.join(0.99));
             put("prosody_cpu_seconds", theirs.cpu.as_secs_f64());

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
+use althing_colibri::{ClientMessage, VideoConstraints};
 use althing_forwarding::{
     Conference, EndpointKey, EndpointSettings, PacketSink, Settings, SlotMode,
 };
@@ -10,6 +11,7 @@ use althing_model::{
     VideoType,
 };
 use divan::black_box;
+use std::time::Instant;
 
 /// Takes packets and looks at them just enough to keep the compiler from dropping them.
 #[derive(Default)]
@@ -44,6 +46,29 @@ pub(crate) fn member(id: &str) -> EndpointSettings {
         receives_audio: true,
         receives_video: true,
         slots: SlotMode::Rewriting,
+    }
+}
+
+/// Brings somebody in: connected, with a bridge channel.
+pub(crate) fn enter(to: &mut Conference, now: Instant, settings: EndpointSettings) -> EndpointKey {
+    let key = to.add_endpoint(now, settings);
+    to.connected(now, key, true);
+    to.channel_opened(now, key);
+    key
+}
+
+/// Wants to see all there is.
+pub(crate) fn want_all() -> ClientMessage {
+    ClientMessage::ReceiverVideoConstraints(VideoConstraints {
+        last_n: Some(-1),
+        ..VideoConstraints::default()
+    })
+}
+
+/// Does what is due by now.
+pub(crate) fn catch_up(of: &mut Conference, now: Instant, sink: &mut impl PacketSink) {
+    if of.next_timeout().is_some_and(|at| at <= now) {
+        of.handle_timeout(now, sink);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::engine::{Agreed, Generator, SERVER};
 use crate::flow::{Flow, Pattern};
-use crate::server::Server;
+use crate::support::server::Server;
+use crate::support::{abilities, acknowledgement};
 use althing_colibri::{ClientMessage, Constraint, VideoConstraints};
 use althing_model::profile::extension;
 use althing_model::{Encoding, Entropy, MediaKind, SourceDescription, SourceName, Ssrc, VideoType};
@@ -277,30 +278,13 @@ impl Occupant {
             return Ok(None);
         }
         if frame.contains("disco#info") {
-            let features: String = [
-                "urn:xmpp:jingle:1",
-                "urn:xmpp:jingle:apps:rtp:1",
-                "urn:xmpp:jingle:apps:rtp:audio",
-                "urn:xmpp:jingle:apps:rtp:video",
-                "urn:xmpp:jingle:transports:ice-udp:1",
-                "urn:xmpp:jingle:apps:dtls:0",
-                "urn:ietf:rfc:4588",
-                "http://jitsi.org/tcc",
-                "http://jitsi.org/source-name",
-                "http://jitsi.org/receive-multiple-video-streams",
-                "http://jitsi.org/ssrc-rewriting-1",
-                "http://jitsi.org/json-encoded-sources",
-            ]
-            .iter()
-            .map(|feature| format!(r#"<feature var="{feature}"/>"#))
-            .collect();
-            socket.send(Message::text(format!(r#"<iq xmlns="jabber:client" type="result" id="{id}" to="{from}"><query xmlns="http://jabber.org/protocol/disco#info"><identity category="client" type="web" name="forward"/>{features}</query></iq>"#))).await?;
+            socket
+                .send(Message::text(abilities(id, from, "forward")))
+                .await?;
             return Ok(None);
         }
         socket
-            .send(Message::text(format!(
-                r#"<iq xmlns="jabber:client" type="result" id="{id}" to="{from}"/>"#
-            )))
+            .send(Message::text(acknowledgement(id, from)))
             .await?;
         let Ok(Jingle {
             sid,

@@ -3,7 +3,7 @@
 use crate::althing::Random;
 use crate::engine::{Agreed, Generator, SERVER};
 use crate::flow::{Flow, Pattern};
-use crate::server::Server;
+use crate::support::server::Server;
 use althing_model::{Entropy, Secret, Ssrc};
 use althing_transport::{
     Certificate, DtlsRole, Fingerprint, IceCredentials, RemoteParameters, Settings,

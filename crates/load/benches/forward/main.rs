@@ -28,8 +28,9 @@ mod engine;
 mod floor;
 mod flow;
 mod janus;
-mod server;
 mod shapes;
+#[path = "../support/mod.rs"]
+mod support;
 mod wire;
 
 use nix::sched::{CpuSet, sched_setaffinity};

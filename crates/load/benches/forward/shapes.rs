@@ -5,7 +5,7 @@ use crate::engine::{Generator, PROFILE};
 use crate::flow::{Flow, Pattern};
 use crate::janus;
 use crate::pin;
-use crate::server::Server;
+use crate::support::server::Server;
 use althing_model::Ssrc;
 use althing_transport::{Certificate, offering};
 use serde_json::{Map, Value, json};

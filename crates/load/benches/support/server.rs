@@ -29,13 +29,11 @@ impl Server {
         arguments: impl FnOnce(&mut Command, &Path),
         mut find: impl FnMut(&str) -> Option<T>,
     ) -> (Self, T) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("taskset");
-        command.args(["-c", if pinned { "0" } else { "0-63" }]);
-        command.arg(program).stdin(Stdio::null());
-        arguments(&mut command, folder.path());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut server = Self::start_quietly(program, pinned, |command, folder| {
+            arguments(command, folder);
+            command.stdout(Stdio::piped());
+        });
+        let mut lines = BufReader::new(server.child.stdout.take().unwrap()).lines();
         let found = loop {
             let line = lines.next().expect("the server says that it is there");
             if let Some(found) = find(&line.unwrap()) {
@@ -49,13 +47,25 @@ impl Server {
                 eprintln!("    {line}");
             }
         });
-        (
-            Self {
-                child,
-                _folder: folder,
-            },
-            found,
-        )
+        (server, found)
+    }
+
+    /// Likewise one that says nothing of use when it is there.
+    pub(crate) fn start_quietly(
+        program: &Path,
+        pinned: bool,
+        arguments: impl FnOnce(&mut Command, &Path),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("taskset");
+        command.args(["-c", if pinned { "0" } else { "0-63" }]);
+        command.arg(program).stdin(Stdio::null());
+        command.stdout(Stdio::null());
+        arguments(&mut command, folder.path());
+        Self {
+            child: command.spawn().unwrap(),
+            _folder: folder,
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
