@@ -4,6 +4,7 @@ use crate::error::Refusal;
 use crate::focus::Focus;
 use crate::invite::Taken;
 use crate::member::{At, Busy, Jingling, Member, Negotiation};
+use crate::sources::namesake;
 use althing_control::{BridgeRequest, Fingerprint, RemoteTransport, Update};
 use althing_model::{EndpointId, SourceDescription};
 use althing_xmpp::Element;
@@ -130,8 +131,7 @@ impl Focus {
             return Err(Refusal::AcceptedBefore);
         }
         let checked = self
-            .sources
-            .with_added(from, member.may_send, &accept.sources, self.settings.limits)
+            .with_added(from, member, &accept.sources)
             .and_then(|set| Ok((set, remote_transport(accept.transport)?)));
         match checked {
             Ok((set, transport)) => {
@@ -167,12 +167,32 @@ impl Focus {
         if !matches!(member.negotiation, Negotiation::Active(_)) {
             return Err(Refusal::NotAccepted);
         }
-        let set = self
-            .sources
-            .with_added(from, member.may_send, raw, self.settings.limits)?;
+        let set = self.with_added(from, member, raw)?;
         let update = self.update(from);
         self.change(from, stanza, set, update, false);
         Ok(())
+    }
+
+    /// What somebody would send; nothing that is made of the id of another who is here, and who would
+    /// be refused it then.
+    fn with_added(
+        &self,
+        from: &EndpointId,
+        member: &Member,
+        raw: &RawSources,
+    ) -> Result<Vec<SourceDescription>, Refusal> {
+        let limits = self.settings.limits;
+        let set = self
+            .sources
+            .with_added(from, member.may_send, raw, limits)?;
+        let borrowed = set.iter().find(|source| {
+            let whose = namesake(&source.msid);
+            whose.is_some_and(|id| id != from.as_str() && self.members.contains_key(id))
+        });
+        match borrowed {
+            Some(source) => Err(Refusal::MsidUsed(source.msid.clone())),
+            None => Ok(set),
+        }
     }
 
     fn source_remove(

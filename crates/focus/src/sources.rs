@@ -90,7 +90,8 @@ impl SourceMap {
         Ok(set)
     }
 
-    /// Audio and video of one endpoint may share an msid; nothing else may.
+    /// Audio and video of one endpoint may share an msid; nothing else may. One made of its own id is
+    /// its own, whoever else has taken it.
     fn check_msid(
         &self,
         owner: &EndpointId,
@@ -100,12 +101,14 @@ impl SourceMap {
         let own = set
             .iter()
             .any(|s| s.kind == source.kind && s.msid == source.msid);
-        let others = self
-            .sets
-            .iter()
-            .filter(|(id, _)| *id != owner)
-            .flat_map(|(_, set)| set)
-            .any(|s| s.msid == source.msid);
+        let is_own = namesake(&source.msid) == Some(owner.as_str());
+        let others = !is_own
+            && self
+                .sets
+                .iter()
+                .filter(|(id, _)| *id != owner)
+                .flat_map(|(_, set)| set)
+                .any(|s| s.msid == source.msid);
         if own || others {
             return Err(Refusal::MsidUsed(source.msid.clone()));
         }
@@ -154,6 +157,11 @@ impl SourceMap {
             .sum();
         listed == self.owners && count == self.owners.len()
     }
+}
+
+/// Whose id an msid begins with, as clients make them: `<id>-audio-0-1 …`.
+pub(crate) fn namesake(msid: &str) -> Option<&str> {
+    msid.split_once('-').map(|(id, _)| id)
 }
 
 fn check_limits(set: &[SourceDescription], limits: Limits) -> Result<(), Refusal> {

@@ -400,6 +400,32 @@ fn invalid_sources_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn nobody_takes_the_msids_of_others_before_they_do() {
+    // Clients make them of their own ids, which everybody sees as soon as they come in.
+    let (mut world, a, _) = World::pair(JSON);
+    world.inboxes.clear();
+    let claim = |own: &str, msid: &str| {
+        let contents = audio("a", 101).replace("a-a0", own);
+        let contents = contents.replace("a-audio-0-1 t101", msid);
+        jingle("source-add", &a.sid, &contents)
+    };
+    // Of nobody who is there.
+    world.request("a", "set", claim("a-a1", "c-audio-0-1 t3"));
+    world.obey();
+    assert_eq!(actions(&world.inbox("a")), ["result"]);
+    world.arrive("c", JSON);
+    world.settle("c", &audio("c", 3));
+    world.arrive("d", JSON);
+    let other = claim("a-a2", "d-audio-0-1 t4")
+        .to_xml()
+        .replace("101", "102");
+    world.request("a", "set", element(&other));
+    let replies = world.inbox("a");
+    assert_eq!(condition(replies.last().unwrap()), "bad-request");
+    world.settle("d", &audio("d", 4));
+}
+
+#[test]
 fn an_invalid_accept_ends_the_session() {
     let (mut world, ..) = World::pair(JSON);
     world.arrive("c", JSON);
