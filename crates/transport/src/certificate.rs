@@ -129,6 +129,10 @@ impl Certificate {
     pub(crate) fn with_provider(
         provider: dimpl::crypto::CryptoProvider,
     ) -> Result<Arc<Self>, Error> {
+        let provider = dimpl::crypto::CryptoProvider {
+            cipher_suites: crate::goodbye::suites(),
+            ..provider
+        };
         let pair = dimpl::certificate::generate_self_signed_certificate()
             .map_err(|_| Error::Certificate)?;
         let algorithm = HashAlgorithm::Sha256;

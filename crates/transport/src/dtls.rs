@@ -1,7 +1,8 @@
+use crate::goodbye::{self, Record, TheirKey};
 use crate::srtp::{Side, Srtp, SrtpProfile};
 use crate::{Certificate, DtlsRole, FailureReason, Fingerprint};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a handshake led to.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Dtls {
     recognised: bool,
     buffer: Vec<u8>,
     timeout: Option<Instant>,
+    theirs: Option<TheirKey>,
 }
 
 /// One record of the usual size; it grows when asked to.
@@ -52,6 +54,7 @@ impl Dtls {
             recognised: false,
             buffer: vec![0; BUFFER],
             timeout: None,
+            theirs: None,
         }
     }
 
@@ -65,17 +68,31 @@ impl Dtls {
         self.inner.handle_timeout(now).map_err(failure)?;
         self.drain(out)?;
         if let Some(datagram) = datagram {
-            self.inner.handle_packet(datagram).map_err(failure)?;
+            goodbye::noted();
+            let handled = self.inner.handle_packet(datagram);
+            self.theirs = goodbye::noted().or(self.theirs.take());
+            handled.map_err(failure)?;
             self.drain(out)?;
         }
         Ok(())
     }
 
-    /// Says goodbye.
-    pub(crate) fn close(&mut self, out: &mut Vec<DtlsOutput>) {
-        if self.inner.close().is_ok() {
-            // Whatever goes wrong now, it is over anyway.
-            let _ = self.drain(out);
+    /// Ends a handshake that has given keys; `flight` is what was sent since.
+    pub(crate) fn finish(mut self, flight: Vec<Vec<u8>>) -> Finished {
+        let mut sealed = Vec::new();
+        // Sealed in advance. If that goes wrong, consent ends it on the other side.
+        if self.inner.close().is_ok() && self.drain(&mut sealed).is_err() {
+            sealed.clear();
+        }
+        let goodbye = sealed.into_iter().find_map(|output| match output {
+            DtlsOutput::Transmit(record) => Some(record),
+            DtlsOutput::Keys(_) | DtlsOutput::Closed => None,
+        });
+        Finished {
+            flight: flight.into_iter().map(Vec::into_boxed_slice).collect(),
+            repeated: None,
+            goodbye: goodbye.map(Vec::into_boxed_slice),
+            theirs: self.theirs,
         }
     }
 
@@ -121,6 +138,63 @@ impl Dtls {
                 _ => {}
             }
         }
+    }
+}
+
+/// The handshake records of a side that misses our last flight.
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const HANDSHAKE: u8 = 22;
+/// They come as several datagrams, answered together; the next come after 50 ms at the earliest.
+const REPEAT_AFTER: Duration = Duration::from_millis(40);
+
+/// What is left of a handshake once there are keys: all that DTLS is needed for from then on.
+/// Some 400 bytes, where the connection has 13 kB, and most endpoints are idle most of the time.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Our last flight, if the other side waits for it: it may not have come (RFC 6347 §4.2.4).
+    /// Repeated as it was, since whoever has seen it discards it.
+    flight: Box<[Box<[u8]>]>,
+    repeated: Option<Instant>,
+    goodbye: Option<Box<[u8]>>,
+    theirs: Option<TheirKey>,
+}
+
+/// What a datagram after the handshake asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    Nothing,
+    /// Our last flight again.
+    Repeat(Vec<Vec<u8>>),
+    Closed,
+}
+
+impl Finished {
+    /// Takes in a datagram.
+    pub(crate) fn handle(&mut self, now: Instant, datagram: &[u8]) -> Afterwards {
+        let mut misses_flight = false;
+        for record in Record::all(datagram) {
+            if self
+                .theirs
+                .as_ref()
+                .is_some_and(|key| key.is_goodbye(&record))
+            {
+                return Afterwards::Closed;
+            }
+            misses_flight |= matches!(record.kind, CHANGE_CIPHER_SPEC | HANDSHAKE);
+        }
+        let rested = self
+            .repeated
+            .is_none_or(|at| now.saturating_duration_since(at) >= REPEAT_AFTER);
+        if !misses_flight || !rested || self.flight.is_empty() {
+            return Afterwards::Nothing;
+        }
+        self.repeated = Some(now);
+        Afterwards::Repeat(self.flight.iter().map(|record| record.to_vec()).collect())
+    }
+
+    /// Our goodbye.
+    pub(crate) fn into_goodbye(self) -> Option<Vec<u8>> {
+        self.goodbye.map(Vec::from)
     }
 }
 

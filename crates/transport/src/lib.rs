@@ -35,6 +35,7 @@ mod demux;
 mod dtls;
 #[doc(hidden)]
 pub mod fuzzing;
+mod goodbye;
 mod ice;
 #[doc(hidden)]
 pub mod offering;

@@ -1,4 +1,4 @@
-use crate::dtls::{Dtls, DtlsOutput};
+use crate::dtls::{Afterwards, Dtls, DtlsOutput, Finished};
 use crate::ice::{Ice, IceFailure, IceOutput};
 use crate::srtp::Srtp;
 use crate::{
@@ -39,9 +39,9 @@ enum Phase {
     Searching { early: Vec<Vec<u8>> },
     /// A path, no keys.
     Handshaking { dtls: Box<Dtls>, deadline: Instant },
-    /// Keys. DTLS stays to repeat its last flight and to hear a goodbye.
+    /// Keys. What is left of DTLS repeats its last flight and hears a goodbye.
     Connected {
-        dtls: Option<Box<Dtls>>,
+        dtls: Option<Box<Finished>>,
         srtp: Box<Srtp>,
     },
     /// Failed or closed.
@@ -175,8 +175,22 @@ impl Transport {
                 }
                 early.push(datagram.to_vec());
             }
-            Phase::Handshaking { .. } | Phase::Connected { .. } => {
+            Phase::Handshaking { .. } => {
                 self.run_dtls(now, Some(datagram));
+                self.advance(now);
+            }
+            Phase::Connected { dtls, .. } => {
+                let asked = dtls.as_mut().map(|dtls| dtls.handle(now, datagram));
+                match asked {
+                    Some(Afterwards::Repeat(flight)) => {
+                        flight.into_iter().for_each(|d| self.transmit_dtls(d));
+                    }
+                    Some(Afterwards::Closed) => {
+                        self.event(Event::Closed);
+                        self.phase = Phase::Ended;
+                    }
+                    Some(Afterwards::Nothing) | None => {}
+                }
                 self.advance(now);
             }
             Phase::Ended => return Err(DropReason::Closed),
@@ -191,11 +205,8 @@ impl Transport {
         }
         self.ice.handle_timeout(now);
         let dtls_due = match &self.phase {
-            Phase::Handshaking { dtls, .. }
-            | Phase::Connected {
-                dtls: Some(dtls), ..
-            } => dtls.next_timeout().is_some_and(|at| now >= at),
-            Phase::Connected { dtls: None, .. } | Phase::Searching { .. } | Phase::Ended => false,
+            Phase::Handshaking { dtls, .. } => dtls.next_timeout().is_some_and(|at| now >= at),
+            Phase::Connected { .. } | Phase::Searching { .. } | Phase::Ended => false,
         };
         if dtls_due {
             self.run_dtls(now, None);
@@ -218,19 +229,14 @@ impl Transport {
 
     /// Ends it: says goodbye by DTLS and drops the keys.
     pub fn close(&mut self, _now: Instant) {
-        let mut out = Vec::new();
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         if let Phase::Connected {
             dtls: Some(dtls), ..
-        } = &mut self.phase
+        } = phase
+            && let Some(goodbye) = dtls.into_goodbye()
         {
-            dtls.close(&mut out);
+            self.transmit_dtls(goodbye);
         }
-        for output in out {
-            if let DtlsOutput::Transmit(payload) = output {
-                self.transmit_dtls(payload);
-            }
-        }
-        self.phase = Phase::Ended;
         self.timeout = None;
     }
 
@@ -358,9 +364,8 @@ impl Transport {
     fn soonest(&mut self) -> Option<Instant> {
         let (dtls, deadline) = match &self.phase {
             Phase::Ended => return None,
-            Phase::Searching { .. } => (None, None),
+            Phase::Searching { .. } | Phase::Connected { .. } => (None, None),
             Phase::Handshaking { dtls, deadline } => (dtls.next_timeout(), Some(*deadline)),
-            Phase::Connected { dtls, .. } => (dtls.as_ref().and_then(|d| d.next_timeout()), None),
         };
         let ice = self.ice.next_timeout();
         [ice, dtls, deadline].into_iter().flatten().min()
@@ -384,45 +389,44 @@ impl Transport {
     }
 
     fn run_dtls(&mut self, now: Instant, datagram: Option<&[u8]>) {
-        let dtls = match &mut self.phase {
-            Phase::Handshaking { dtls, .. } => dtls,
-            Phase::Connected {
-                dtls: Some(dtls), ..
-            } => dtls,
-            Phase::Connected { dtls: None, .. } | Phase::Searching { .. } | Phase::Ended => return,
+        let Phase::Handshaking { dtls, .. } = &mut self.phase else {
+            return;
         };
         let mut out = Vec::new();
         let result = dtls.handle(now, datagram, &mut out);
+        let mut keys = None;
+        let mut flight = Vec::new();
         for output in out {
             match output {
-                DtlsOutput::Transmit(payload) => self.transmit_dtls(payload),
-                DtlsOutput::Keys(srtp) => self.connect(srtp),
+                DtlsOutput::Transmit(payload) => {
+                    if keys.is_some() && self.role == DtlsRole::Server {
+                        flight.push(payload.clone());
+                    }
+                    self.transmit_dtls(payload);
+                }
+                DtlsOutput::Keys(srtp) => keys = Some(srtp),
                 DtlsOutput::Closed => {
                     self.event(Event::Closed);
                     self.phase = Phase::Ended;
                 }
             }
         }
-        if let Err(reason) = result {
-            match &mut self.phase {
-                // Media needs DTLS no more; a goodbye will not be heard, but consent ends it too.
-                Phase::Connected { dtls, .. } => *dtls = None,
-                Phase::Handshaking { .. } => self.fail(reason),
-                Phase::Searching { .. } | Phase::Ended => {}
-            }
+        match (result, keys) {
+            // Whatever came behind the keys: media needs DTLS no more.
+            (_, Some(srtp)) => self.connect(srtp, flight),
+            (Err(reason), None) => self.fail(reason),
+            (Ok(()), None) => {}
         }
     }
 
-    fn connect(&mut self, srtp: Box<Srtp>) {
+    /// `flight` is what the other side may ask for again.
+    fn connect(&mut self, srtp: Box<Srtp>, flight: Vec<Vec<u8>>) {
         let profile = srtp.profile();
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         if let Phase::Handshaking { dtls, .. } = phase {
-            let dtls = Some(dtls);
+            let dtls = Some(Box::new(dtls.finish(flight)));
             self.phase = Phase::Connected { dtls, srtp };
             self.event(Event::Connected { profile });
-        } else {
-            // Keys come once per handshake.
-            self.phase = phase;
         }
     }
 

@@ -5,8 +5,8 @@ mod common;
 
 use althing_testkit::Weather;
 use althing_transport::{
-    DropReason, DtlsRole, Error, Event, FailureReason, Fingerprint, IceCredentials, SealError,
-    SrtpProfile,
+    DatagramKind, DropReason, DtlsRole, Error, Event, FailureReason, Fingerprint, IceCredentials,
+    Path, SealError, SrtpProfile, classify,
 };
 use common::*;
 use std::collections::HashSet;
@@ -360,6 +360,75 @@ fn a_goodbye_is_heard() {
     assert_eq!(pair.sides[BRIDGE].events.last(), Some(&Event::Closed));
     assert!(!pair.sides[BRIDGE].transport.is_connected());
     assert_eq!(pair.sides[CLIENT].transport.next_timeout(), None);
+}
+
+#[test]
+fn a_goodbye_is_heard_late_too_and_from_either_side() {
+    for (from, to) in [(CLIENT, BRIDGE), (BRIDGE, CLIENT)] {
+        let mut pair = Pair::connected(Weather::FAIR, 1);
+        pair.run(600 * SECOND);
+        let now = pair.now;
+        pair.sides[from].transport.close(now);
+        pair.run_until(SECOND, |p| p.sides[to].events.contains(&Event::Closed));
+        assert_eq!(pair.sides[to].events.last(), Some(&Event::Closed));
+    }
+}
+
+/// Throws away what is under way.
+fn lose(pair: &mut Pair) -> usize {
+    let mut lost = 0;
+    while let Some(at) = pair.network.next_arrival() {
+        while pair.network.receive(at).is_some() {
+            lost += 1;
+        }
+    }
+    lost
+}
+
+#[test]
+fn the_end_of_the_handshake_is_repeated_until_it_comes() {
+    let mut pair = Pair::new(Weather::FAIR, 1);
+    pair.signal("192.0.2.1:10000", "198.51.100.7:5000");
+    for _ in 0..5 {
+        pair.run_until(20 * SECOND, |p| p.sides[BRIDGE].transport.is_connected());
+        assert!(lose(&mut pair) > 0);
+        // Until the client asks again, and the bridge has answered.
+        let answers = |p: &Pair| dtls(&p.sides[BRIDGE].sent).count();
+        let before = answers(&pair);
+        pair.run_until(20 * SECOND, |p| answers(p) > before);
+        assert!(answers(&pair) > before);
+        assert!(!pair.sides[CLIENT].transport.is_connected());
+    }
+    pair.run_until(20 * SECOND, Pair::both_connected);
+    assert!(pair.both_connected());
+    pair.send_rtp(CLIENT, 1, 5, b"heard");
+    pair.send_rtp(BRIDGE, 1, 6, b"heard");
+    pair.run(SECOND);
+    assert!(pair.sides.iter().all(|side| side.rtp.len() == 1));
+}
+
+fn dtls(sent: &[(Path, Vec<u8>)]) -> impl Iterator<Item = &Vec<u8>> {
+    let datagrams = sent.iter().map(|(_, datagram)| datagram);
+    datagrams.filter(|datagram| classify(datagram) == DatagramKind::Dtls)
+}
+
+#[test]
+fn whoever_floods_a_connected_side_gets_few_answers() {
+    let mut pair = Pair::connected(Weather::FAIR, 1);
+    let flight: Vec<Vec<u8>> = dtls(&pair.sides[CLIENT].sent).cloned().collect();
+    let before = dtls(&pair.sides[BRIDGE].sent).count();
+    let path = pair.sides[BRIDGE].transport.path().unwrap();
+    for _ in 0..1_000 {
+        for datagram in &flight {
+            let now = pair.now;
+            let bridge = &mut pair.sides[BRIDGE].transport;
+            let _ = bridge.handle_datagram(now, path, &mut datagram.clone());
+        }
+        pair.run(Duration::from_millis(1));
+    }
+    let answers = dtls(&pair.sides[BRIDGE].sent).count() - before;
+    assert!((1..=60).contains(&answers), "{answers} in a second");
+    assert!(pair.both_connected());
 }
 
 #[test]
