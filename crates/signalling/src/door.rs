@@ -4,7 +4,7 @@ use crate::addresses::Visit;
 use crate::authenticator::Hello;
 use crate::directory::{self, Asker, NoRoom};
 use crate::metrics::{Held, Reason};
-use crate::wire::Connection;
+use crate::wire::{Connection, WRITE_BUFFER};
 use crate::{Shared, bosh, handshake, services};
 use althing_model::ClientInfo;
 use axum::extract::ws::WebSocketUpgrade;
@@ -19,10 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::Instrument;
 
-/// What each socket reads at once, and how much gathers before it is written, in bytes. The library
-/// holds twice as much for as long as a session lasts; its own 128 KiB would be 2.5 GB for 10,000.
+/// What each socket reads at once, in bytes. The library holds as much and twice [`WRITE_BUFFER`] for as
+/// long as a session lasts; its own 128 KiB each would be 2.5 GB for 10,000.
 const READ_BUFFER: usize = 1024;
-const WRITE_BUFFER: usize = 2 * 1024;
 /// The longest body of a conference request, in bytes.
 const MAX_REQUEST: usize = 64 * 1024;
 

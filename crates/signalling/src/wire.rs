@@ -15,6 +15,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How often a client is pinged.
 pub(crate) const PING: Duration = Duration::from_secs(10);
 
+/// How much gathers before it is written, in bytes.
+pub(crate) const WRITE_BUFFER: usize = 2 * 1024;
+
 /// A client's connection, with its place among all others.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -146,7 +149,14 @@ impl Sink {
     /// Hands a frame over; it may wait for others unless [`Sink::flush`] is called.
     pub(crate) async fn feed(&mut self, frame: &str) -> Result<(), Gone> {
         match self {
-            Self::WebSocket(sink) => sink.feed(Message::text(frame)).await.map_err(|_| Gone),
+            Self::WebSocket(sink) => {
+                // The library's buffer doubles when it grows and never shrinks: what is long does not
+                // go behind what waits.
+                if frame.len() > WRITE_BUFFER {
+                    sink.flush().await.map_err(|_| Gone)?;
+                }
+                sink.feed(Message::text(frame)).await.map_err(|_| Gone)
+            }
             Self::Bosh(frames) => frames.send(frame.to_owned()).await.map_err(|_| Gone),
         }
     }

@@ -127,12 +127,9 @@ impl Certificate {
 
     /// The same with other cryptography, see [`offering`](crate::offering).
     pub(crate) fn with_provider(
-        provider: dimpl::crypto::CryptoProvider,
+        mut provider: dimpl::crypto::CryptoProvider,
     ) -> Result<Arc<Self>, Error> {
-        let provider = dimpl::crypto::CryptoProvider {
-            cipher_suites: crate::goodbye::suites(),
-            ..provider
-        };
+        provider.cipher_suites = crate::goodbye::suites();
         let pair = dimpl::certificate::generate_self_signed_certificate()
             .map_err(|_| Error::Certificate)?;
         let algorithm = HashAlgorithm::Sha256;

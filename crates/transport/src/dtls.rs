@@ -70,7 +70,7 @@ impl Dtls {
         if let Some(datagram) = datagram {
             goodbye::noted();
             let handled = self.inner.handle_packet(datagram);
-            self.theirs = goodbye::noted().or(self.theirs.take());
+            self.theirs = goodbye::noted().or_else(|| self.theirs.take());
             handled.map_err(failure)?;
             self.drain(out)?;
         }

@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_goodbye_is_told_from_all_else_under_every_suite() {
-        let now = Instant::now();
+        let now = althing_testkit::epoch();
         // The last takes keys that were shared before, and no certificates.
         for suite in 0..suites().len() - 1 {
             let mut sides = [side(suite, true, now), side(suite, false, now)];
@@ -265,11 +265,11 @@ mod tests {
                 let (from, to) = (turn % 2, 1 - turn % 2);
                 for datagram in sent(&mut sides[from]) {
                     sides[to].handle_packet(&datagram).unwrap();
-                    keys[to] = noted().or(keys[to].take());
+                    keys[to] = noted().or_else(|| keys[to].take());
                 }
             }
-            for from in 0..2 {
-                let [theirs, own] = [1 - from, from].map(|side| keys[side].as_ref().unwrap());
+            for (from, to) in [(0, 1), (1, 0)] {
+                let [theirs, own] = [to, from].map(|side| keys[side].as_ref().unwrap());
                 sides[from].send_application_data(&[1, 0]).unwrap();
                 let data = sent(&mut sides[from]);
                 sides[from].close().unwrap();

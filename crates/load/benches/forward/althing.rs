@@ -56,6 +56,8 @@ pub(crate) struct Crowd<'a> {
     pub(crate) senders: &'a [Pattern],
     /// How many of them have sources, a microphone and a camera each; at least those who send.
     pub(crate) signalling: usize,
+    /// Without it they have microphones alone.
+    pub(crate) cameras: bool,
     /// Between two who come.
     pub(crate) apart: Duration,
 }
@@ -125,6 +127,7 @@ impl Althing {
                 ssrc,
                 pattern: crowd.senders.get(number).copied(),
                 signals: number < crowd.signalling.max(crowd.senders.len()),
+                cameras: crowd.cameras,
                 open: Rc::clone(&open),
             };
             let start = began + crowd.apart * u32::try_from(number).unwrap();
@@ -170,6 +173,7 @@ struct Occupant {
     ssrc: Ssrc,
     pattern: Option<Pattern>,
     signals: bool,
+    cameras: bool,
     open: Rc<Cell<usize>>,
 }
 
@@ -255,8 +259,14 @@ impl Occupant {
     fn presence(&self, own: &str) -> String {
         let nick = own.rsplit('/').next().unwrap_or_default();
         let muted = self.pattern.is_none();
+        let camera = match self.cameras {
+            true => format!(
+                r#",&quot;{nick}-v0&quot;:{{&quot;muted&quot;:{muted},&quot;videoType&quot;:&quot;camera&quot;}}"#
+            ),
+            false => String::new(),
+        };
         format!(
-            r#"<presence xmlns="jabber:client" to="{own}"><x xmlns="http://jabber.org/protocol/muc"/><stats-id>Peer-{peer}</stats-id><c xmlns="http://jabber.org/protocol/caps" hash="sha-1" node="https://althing.example/forward" ver="forward-1"/><SourceInfo>{{&quot;{nick}-a0&quot;:{{&quot;muted&quot;:{muted}}},&quot;{nick}-v0&quot;:{{&quot;muted&quot;:{muted},&quot;videoType&quot;:&quot;camera&quot;}}}}</SourceInfo><jitsi_participant_codecList>vp8</jitsi_participant_codecList><nick xmlns="http://jabber.org/protocol/nick">Peer {peer}</nick></presence>"#,
+            r#"<presence xmlns="jabber:client" to="{own}"><x xmlns="http://jabber.org/protocol/muc"/><stats-id>Peer-{peer}</stats-id><c xmlns="http://jabber.org/protocol/caps" hash="sha-1" node="https://althing.example/forward" ver="forward-1"/><SourceInfo>{{&quot;{nick}-a0&quot;:{{&quot;muted&quot;:{muted}}}{camera}}}</SourceInfo><jitsi_participant_codecList>vp8</jitsi_participant_codecList><nick xmlns="http://jabber.org/protocol/nick">Peer {peer}</nick></presence>"#,
             peer = self.peer
         )
     }
@@ -381,7 +391,9 @@ impl Occupant {
                 rtx: Some(Random.ssrc()),
             };
             sources.push(source(MediaKind::Audio, "a0", audio));
-            sources.push(source(MediaKind::Video, "v0", video));
+            if self.cameras {
+                sources.push(source(MediaKind::Video, "v0", video));
+            }
         }
         let mut engine = self.generator.lock();
         let agreed = Agreed {

@@ -159,6 +159,7 @@ impl Bench {
                 occupants,
                 senders,
                 signalling,
+                cameras: true,
                 apart: Duration::from_millis(20),
             },
         );
@@ -192,6 +193,7 @@ impl Bench {
                 occupants: receivers + 1,
                 senders: &[Pattern::video(rate)],
                 signalling: 1,
+                cameras: true,
                 apart: Duration::from_millis(20),
             };
             let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
@@ -212,6 +214,7 @@ impl Bench {
                 senders: &[Pattern::video(RATE)],
                 // A microphone and a camera each.
                 signalling: sources / 2,
+                cameras: true,
                 apart: Duration::from_millis(20),
             };
             let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
@@ -221,27 +224,42 @@ impl Bench {
         self.rounds(set, &mut sides).await
     }
 
-    /// A thousand in one room, three speaking; the machine is shared.
+    /// A thousand in one audio hall, three speaking; the machine is shared. Then, for their memory
+    /// alone, a thousand in an ordinary room, who have cameras that are off and want to see all.
     async fn hall(&self, set: &Set) -> Value {
+        let senders = [Pattern::audio(); 3];
         let occupants = std::env::var("HALL").map_or(1000, |n| n.parse().expect("a number"));
-        let althing = Althing::start(&self.althing, false, &[]);
-        sleep(Duration::from_secs(1)).await;
-        let before = althing.server.memory("VmRSS:");
-        let crowd = Crowd {
+        let crowd = |cameras| Crowd {
             room: "hall",
             occupants,
-            senders: &[Pattern::audio(); 3],
+            senders: &senders,
             signalling: occupants,
+            cameras,
             apart: Duration::from_millis(40),
         };
-        let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
-        sleep(Duration::from_secs(2)).await;
-        let idle = althing.server.memory("VmRSS:").saturating_sub(before) / occupants as u64;
+        let althing = Althing::start(&self.althing, false, &["--media-mode", "audio"]);
+        let (meeting, idle) = Self::memory(set, &althing, crowd(false)).await;
+        eprintln!("  {} kB for each idle occupant", idle / 1000);
         let mut sides = vec![Side::althing("althing", althing, meeting, occupants - 1)];
         let mut found = self.rounds(set, &mut sides).await;
+        drop(sides);
+        let althing = Althing::start(&self.althing, false, &[]);
+        let (meeting, cameras) = Self::memory(set, &althing, crowd(true)).await;
+        eprintln!("  {} kB for each with a camera", cameras / 1000);
+        set.generator.lock().retire(meeting.group);
         found["althing"]["memory_bytes_per_idle_endpoint"] = idle.into();
-        eprintln!("  {} kB for each idle occupant", idle / 1000);
+        found["althing"]["memory_bytes_per_idle_endpoint_with_camera"] = cameras.into();
         found
+    }
+
+    /// Brings everybody in; what that added to the server's resident memory, for each of them.
+    async fn memory(set: &Set, althing: &Althing, crowd: Crowd<'_>) -> (Meeting, u64) {
+        sleep(Duration::from_secs(1)).await;
+        let before = althing.server.memory("VmRSS:");
+        let meeting = althing.meet(&set.generator, &set.certificate, crowd).await;
+        sleep(Duration::from_secs(2)).await;
+        let grown = althing.server.memory("VmRSS:").saturating_sub(before);
+        (meeting, grown / crowd.occupants as u64)
     }
 
     /// What it costs when people come, and what it does to those who are there: a room of ten where
@@ -259,6 +277,7 @@ impl Bench {
             occupants: 10,
             senders: &[pattern],
             signalling: 10,
+            cameras: true,
             apart: Duration::from_millis(20),
         };
         let meeting = althing.meet(generator, certificate, crowd).await;
@@ -281,6 +300,7 @@ impl Bench {
                     occupants: 10,
                     senders: &[],
                     signalling: 10,
+                    cameras: true,
                     apart: Duration::from_millis(20),
                 };
                 rooms.push(althing.meet(generator, certificate, crowd).await);
