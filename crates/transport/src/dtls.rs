@@ -144,6 +144,8 @@ impl Dtls {
 /// The handshake records of a side that misses our last flight.
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const HANDSHAKE: u8 = 22;
+/// A datagram has a few; whoever puts in more is not worth the time.
+const MOST_RECORDS: usize = 16;
 /// They come as several datagrams, answered together; the next come after 50 ms at the earliest.
 const REPEAT_AFTER: Duration = Duration::from_millis(40);
 
@@ -172,7 +174,7 @@ impl Finished {
     /// Takes in a datagram.
     pub(crate) fn handle(&mut self, now: Instant, datagram: &[u8]) -> Afterwards {
         let mut misses_flight = false;
-        for record in Record::all(datagram) {
+        for record in Record::all(datagram).take(MOST_RECORDS) {
             if self
                 .theirs
                 .as_ref()
