@@ -12,8 +12,9 @@ use althing_api::Api;
 use althing_bridge::{Bridge, EndpointLimits, ForwardingSettings, Loudest};
 use althing_bus::{Bus, InProcess};
 use althing_config::{Hosts, Log, LogFormat, Media, Settings};
+use althing_control::rooms::RoomName;
 use althing_http::{CertificateStore, ClientConfig, Http, Limits, Metrics};
-use althing_model::{Entropy as _, NodeId};
+use althing_model::{Entropy as _, MediaMode, NodeId};
 use althing_signalling::Signalling;
 use althing_store::{DataDir, Database};
 use althing_telemetry::LogSettings;
@@ -200,6 +201,7 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
             metrics,
             registry: Arc::new(registry),
             health: Arc::<Wait>::clone(&wait),
+            rooms: Arc::new(Known(signalling.clone())),
             limits: Limits::default(),
         },
         signalling
@@ -215,6 +217,20 @@ fn start(settings: &Settings, data: &Arc<DataDir>, names: Vec<String>) -> Result
         api,
         wait,
     })
+}
+
+/// What the door knows of rooms, for their pages.
+#[derive(Debug)]
+struct Known(Signalling);
+
+impl althing_http::Rooms for Known {
+    fn media(&self, tenant: Option<&str>, room: &str) -> Option<MediaMode> {
+        let name = RoomName {
+            tenant: tenant.map(str::to_owned),
+            name: room.to_owned(),
+        };
+        Some(self.0.media_of(&name))
+    }
 }
 
 /// An operator knows keys, not sockets.

@@ -145,8 +145,9 @@ impl ClientConfig {
     }
 
     /// The block our own client reads from its index page, instead of a further request. It has no
-    /// tenant in it: that client reads the page's path itself.
-    pub(crate) fn index_block(&self, origin: &Origin) -> String {
+    /// tenant in it: that client reads the page's path itself. `media` is what the page's own room is
+    /// for, where something is said of it.
+    pub(crate) fn index_block(&self, origin: &Origin, media: Option<MediaMode>) -> String {
         let mut config = json!({
             "domain": self.domain,
             "muc": self.muc(None),
@@ -159,6 +160,9 @@ impl ClientConfig {
         }
         if !self.media.has_video() {
             config["media"] = self.media.as_str().into();
+        }
+        if let Some(media) = media.filter(|media| *media != self.media) {
+            config["roomMedia"] = media.as_str().into();
         }
         format!(
             "<script type=\"application/json\" id=\"althing-config\">{}</script>",
@@ -199,7 +203,7 @@ mod tests {
 
     /// What our own client reads.
     fn block(config: &ClientConfig, origin: &Origin) -> Value {
-        let block = config.index_block(origin);
+        let block = config.index_block(origin, None);
         let json = block
             .strip_prefix("<script type=\"application/json\" id=\"althing-config\">")
             .and_then(|rest| rest.strip_suffix("</script>"))
@@ -285,6 +289,11 @@ mod tests {
             ..config()
         };
         assert_eq!(block(&hall, &origin)["media"], "audio");
+        // Of one room something else may be said.
+        let all = hall.index_block(&origin, Some(MediaMode::All));
+        assert!(all.contains("\"roomMedia\":\"all\""), "{all}");
+        let same = hall.index_block(&origin, Some(MediaMode::Audio));
+        assert!(!same.contains("roomMedia"), "{same}");
         let hall = assigned(&hall.config_js(&origin, None), "config");
         assert_eq!(hall["channelLastN"], 0);
         assert_eq!(hall["startAudioOnly"], true);
@@ -329,7 +338,7 @@ mod tests {
             media: MediaMode::All,
             redundant_audio: true,
         };
-        let block = hostile.index_block(&origin(false, "a"));
+        let block = hostile.index_block(&origin(false, "a"), None);
         assert_eq!(block.matches("</script>").count(), 1);
         assert!(!block.contains("<!--") && !block.contains('\u{2028}') && !block.contains('&'));
         let read = self::block(&hostile, &origin(false, "a"));

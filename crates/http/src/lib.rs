@@ -26,5 +26,5 @@ mod tls;
 pub use client_config::ClientConfig;
 pub use metrics::Metrics;
 pub use server::{Addresses, Http, Listener, StartError};
-pub use settings::{CertificateStore, Draining, Health, Limits, Settings};
+pub use settings::{CertificateStore, Draining, Health, Limits, Rooms, Settings};
 pub use tls::CertificateError;

@@ -47,12 +47,22 @@ const MAX_SEGMENTS: usize = 5;
 /// What a path means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The page of the web client.
+    /// The page of the web client, where no room is named.
     Page,
+    /// That of a room.
+    Room(Seat),
     /// The same without the slash at the end.
     Redirect(String),
     /// Nothing.
     Nothing,
+}
+
+/// Which room a path names: decoded and in lower case.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// All that stands before the room, joined as its clients join it.
+    pub(crate) tenant: Option<String>,
+    pub(crate) room: String,
 }
 
 /// Reads a request's path; `is_asset_folder` knows the first segments of the web client's files.
@@ -85,14 +95,19 @@ pub(crate) fn classify(path: &str, is_asset_folder: impl Fn(&str) -> bool) -> Pl
     }
     // What stands before the room is its tenant. One that cannot be is nothing, rather than the
     // room of that name that has no tenant.
-    let tenants = segments.split_last().map_or(&[][..], |(_, before)| before);
+    let Some((room, tenants)) = segments.split_last() else {
+        return Place::Nothing;
+    };
     if segments.len() > MAX_SEGMENTS || tenants.iter().any(|name| tenant(name).is_none()) {
         return Place::Nothing;
     }
     if slash {
         return Place::Redirect(format!("/{rest}"));
     }
-    Place::Page
+    Place::Room(Seat {
+        tenant: Some(tenants.join("-")).filter(|tenant| !tenant.is_empty()),
+        room: room.clone(),
+    })
 }
 
 /// One segment, decoded and in lower case; `None` when it could not be one of a room's path.
@@ -137,18 +152,22 @@ mod tests {
 
     #[test]
     fn rooms_and_tenants_have_pages() {
-        for path in [
-            "/",
-            "/standup",
-            "/My%20Room",
-            "/%D0%B9",
-            "/a.b",
-            "/Acme.Corp/standup",
-            "/a/b/standup",
-            "/-/test",
-            "/-/",
-        ] {
+        for path in ["/", "/-/test", "/-/"] {
             assert_eq!(place(path), Place::Page, "{path}");
+        }
+        for (path, tenant, room) in [
+            ("/standup", None, "standup"),
+            ("/My%20Room", None, "my room"),
+            ("/%D0%B9", None, "й"),
+            ("/a.b", None, "a.b"),
+            ("/Acme.Corp/standup", Some("acme.corp"), "standup"),
+            ("/a/b/standup", Some("a-b"), "standup"),
+        ] {
+            let seat = Seat {
+                tenant: tenant.map(str::to_owned),
+                room: room.to_owned(),
+            };
+            assert_eq!(place(path), Place::Room(seat), "{path}");
         }
     }
 

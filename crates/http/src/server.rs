@@ -189,6 +189,7 @@ impl Http {
             registry: settings.registry,
             stopping: stop.clone(),
             health: settings.health,
+            rooms: settings.rooms,
             body_limit: settings.limits.body_bytes,
         });
         let public = site.public(public);

@@ -1,5 +1,6 @@
 use crate::client_config::ClientConfig;
 use crate::metrics::Metrics;
+use althing_model::MediaMode;
 use althing_telemetry::Registry;
 use ipnet::IpNet;
 use std::fmt::Debug;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub registry: Arc<Registry>,
     /// What `/health` says.
     pub health: Arc<dyn Health>,
+    /// What pages of rooms say of them.
+    pub rooms: Arc<dyn Rooms>,
     /// Against clients that are slow or greedy.
     pub limits: Limits,
 }
@@ -44,6 +47,20 @@ pub trait Health: Debug + Send + Sync + 'static {
 /// Always well.
 impl Health for () {
     fn draining(&self) -> Option<Draining> {
+        None
+    }
+}
+
+/// Knows what is said of a room by its name, before anybody is in it.
+pub trait Rooms: Debug + Send + Sync + 'static {
+    /// What of media it is for, where that is not what rooms are for anyway. Both names are decoded
+    /// and in lower case; asked with every page, so it must not wait.
+    fn media(&self, tenant: Option<&str>, room: &str) -> Option<MediaMode>;
+}
+
+/// Nothing is said of any.
+impl Rooms for () {
+    fn media(&self, _: Option<&str>, _: &str) -> Option<MediaMode> {
         None
     }
 }

@@ -3,8 +3,8 @@
 use crate::assets::{self, Asset, INDEX};
 use crate::client_config::ClientConfig;
 use crate::headers;
-use crate::place::{self, Place};
-use crate::settings::Health;
+use crate::place::{self, Place, Seat};
+use crate::settings::{Health, Rooms};
 use althing_model::{ClientInfo, Origin};
 use althing_telemetry::Registry;
 use axum::Extension;
@@ -31,6 +31,7 @@ pub(crate) struct Site {
     /// Cancelled when the server begins to stop.
     pub stopping: CancellationToken,
     pub health: Arc<dyn Health>,
+    pub rooms: Arc<dyn Rooms>,
     pub body_limit: usize,
 }
 
@@ -59,12 +60,14 @@ impl Site {
             .layer(DefaultBodyLimit::max(self.body_limit))
     }
 
-    fn page(&self, origin: &Origin) -> Response<Body> {
+    /// The page of the web client, be it a room's or not.
+    fn page(&self, origin: &Origin, seat: Option<&Seat>) -> Response<Body> {
         let Some(index) = assets::find(self.assets, INDEX) else {
             return missing_client();
         };
         let template = String::from_utf8_lossy(index.identity);
-        let block = self.client.index_block(origin);
+        let media = seat.and_then(|s| self.rooms.media(s.tenant.as_deref(), &s.room));
+        let block = self.client.index_block(origin, media);
         let html = template.replacen(PLACEHOLDER, &block, 1);
         let mut answer = Html(html).into_response();
         headers::page(answer.headers_mut(), origin);
@@ -212,7 +215,8 @@ async fn fallback(
     }
     match (file, place) {
         (Some(file), _) => file.answer(request.headers()),
-        (None, Place::Page) => site.page(&client.origin),
+        (None, Place::Page) => site.page(&client.origin, None),
+        (None, Place::Room(seat)) => site.page(&client.origin, Some(&seat)),
         (None, Place::Redirect(to)) => redirect(&to, request.uri().query()),
         (None, Place::Nothing) => StatusCode::NOT_FOUND.into_response(),
     }

@@ -58,6 +58,7 @@ fn start_with(change: impl FnOnce(&mut Settings), public: Router) -> Result<Benc
         metrics,
         registry: Arc::new(registry),
         health: Arc::new(()),
+        rooms: Arc::new(()),
         limits: Limits::default(),
     };
     change(&mut settings);

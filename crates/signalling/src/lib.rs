@@ -42,13 +42,14 @@ pub use crate::rules::{Plans, RoomRule};
 use crate::addresses::Addresses;
 use crate::admission::Admission;
 use crate::authenticator::Everybody;
-use crate::directory::Directory;
+use crate::directory::{Directory, RoomKey};
 use crate::metrics::Metrics;
 use crate::notices::Numbers;
 use crate::resume::Resumable;
 use crate::rules::NoPlans;
 use crate::sessions::Sessions;
 use althing_bus::Bus;
+use althing_control::rooms::RoomName;
 use althing_model::{MediaMode, NodeId};
 pub use althing_room::{Moderators, Preset, StartMuted};
 use althing_telemetry::Registry;
@@ -298,6 +299,19 @@ impl Signalling {
     /// `/conference-request/v1`. Requests carry an `Extension<ClientInfo>`.
     pub fn router(&self) -> axum::Router {
         door::router(&self.shared)
+    }
+
+    /// What of media a room is for, be it open, or yet to be made.
+    #[must_use]
+    pub fn media_of(&self, room: &RoomName) -> MediaMode {
+        let (settings, directory) = (&self.shared.settings, &self.shared.directory);
+        let Some(key) = RoomKey::of_name(room, &settings.domain) else {
+            return settings.media;
+        };
+        let open = directory.find(&key).map(|handle| handle.media);
+        open.unwrap_or_else(|| {
+            settings.media_of(&settings.beginning(&key, clock::now().unix_millis))
+        })
     }
 
     /// Rooms that are open now, and the people in them.

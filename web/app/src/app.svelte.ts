@@ -10,6 +10,7 @@ import type {
   LocalMedia,
   LocalMediaOptions,
   LocalMediaSnapshot,
+  MediaMode,
   MediaOutcome
 } from '@althing/core'
 import { t } from './i18n/index.ts'
@@ -74,6 +75,8 @@ export class App {
   #stopMedia: (() => void)[] = []
   #stopMeeting: (() => void)[] = []
   #tickedAt = Date.now()
+  /** Where the page was when the server wrote it. */
+  readonly #written = placeOf(location.pathname)
 
   constructor(core: Core, config: PageConfig, settings: Settings) {
     this.#core = core
@@ -96,9 +99,15 @@ export class App {
     return this.config.login !== undefined
   }
 
-  /** An audio hall: no cameras, no screens. The meeting knows; before it, the page says what rooms usually are. */
+  /** An audio hall: no cameras, no screens. The meeting knows; before it, the page says what its own room is, and what rooms usually are. */
   get hall(): boolean {
-    return (this.meeting?.view.room.media ?? this.config.media) === 'audio'
+    return (this.meeting?.view.room.media ?? this.#expectedMedia) === 'audio'
+  }
+
+  get #expectedMedia(): MediaMode | undefined {
+    const { media, roomMedia } = this.config
+    const { room, tenant } = this.place
+    return room === this.#written.room && tenant === this.#written.tenant ? (roomMedia ?? media) : media
   }
 
   /** What others are shown of this person. */
@@ -331,7 +340,7 @@ export class App {
     const token = this.#token?.text
     const server = serverFor(this.config, this.place, location.origin)
     const { codecs } = this.#link
-    const { media: mode } = this.config
+    const mode = this.#expectedMedia
     const conference = this.#core.join({
       server,
       room,

@@ -61,6 +61,19 @@ test('the page says what rooms are for', () => {
   expect(written('{}')).toBeUndefined()
 })
 
+test('the page of a room says what that room is for, and nothing of others', () => {
+  document.body.innerHTML = '<script type="application/json" id="althing-config">{"roomMedia":"audio"}</script>'
+  const app = open(readPageConfig(document))
+  expect(media.wanted).toEqual(['microphone on'])
+  expect(app.hall).toBe(true)
+  app.open({ tenant: null, room: 'standup' })
+  expect(app.hall).toBe(false)
+  app.open({ tenant: null, room: 'assembly' })
+  expect(app.hall).toBe(true)
+  cleanup()
+  expect(open({ media: 'audio', roomMedia: 'all' }).hall).toBe(false)
+})
+
 test('before it nobody is asked for a camera', () => {
   open({ media: 'audio' })
   expect(media.wanted).toEqual(['microphone on'])

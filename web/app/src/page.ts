@@ -13,6 +13,8 @@ export interface PageConfig {
   readonly login?: string
   /** What of media rooms are for, where the service says nothing else of one. */
   readonly media?: MediaMode
+  /** The same of the room that this page is of, where its name says something else. */
+  readonly roomMedia?: MediaMode
 }
 
 /** Where a page is. */
@@ -46,11 +48,13 @@ export function readPageConfig(document: Document): PageConfig {
 
 const FIELDS = ['domain', 'muc', 'focus', 'websocket', 'version', 'login'] as const
 
+const MODES = ['media', 'roomMedia'] as const
+
 function onlyStrings(raw: object): PageConfig {
   const given = raw as Record<string, unknown>
-  const { media } = given
-  const mode: { media?: MediaMode } = media === 'audio' || media === 'all' ? { media } : {}
-  return { ...Object.fromEntries(FIELDS.filter(key => typeof given[key] === 'string').map(key => [key, given[key]])), ...mode }
+  const modes = MODES.filter(key => given[key] === 'audio' || given[key] === 'all')
+  const fields = FIELDS.filter(key => typeof given[key] === 'string')
+  return Object.fromEntries([...fields, ...modes].map(key => [key, given[key]]))
 }
 
 /** Where the service is for this page; a tenant has a room service of its own. */

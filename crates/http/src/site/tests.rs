@@ -1,5 +1,6 @@
 use super::*;
 use crate::settings::Draining;
+use althing_model::MediaMode;
 use axum::body::to_bytes;
 use std::time::Duration;
 use tower::ServiceExt as _;
@@ -34,15 +35,27 @@ fn site(assets: &'static [Asset]) -> Arc<Site> {
             domain: "meet.jitsi".into(),
             version: "1.2.3".into(),
             login_url: None,
-            media: althing_model::MediaMode::All,
+            media: MediaMode::All,
             redundant_audio: true,
         },
         assets,
         registry: Arc::new(althing_telemetry::registry("1.2.3")),
         stopping: CancellationToken::new(),
         health: Arc::new(()),
+        rooms: Arc::new(Halls),
         body_limit: 1000,
     })
+}
+
+/// Names that begin with `hall` are halls.
+#[derive(Debug)]
+struct Halls;
+
+impl Rooms for Halls {
+    fn media(&self, tenant: Option<&str>, room: &str) -> Option<MediaMode> {
+        let is_hall = tenant.is_none() && room.starts_with("hall");
+        is_hall.then_some(MediaMode::Audio)
+    }
 }
 
 /// Somebody is here still.
@@ -101,6 +114,21 @@ async fn every_room_has_the_page_with_its_configuration() {
         assert!(
             permissions.starts_with("camera=(self), microphone=(self), display-capture=(self)")
         );
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_room_says_what_its_name_says_of_it() {
+    for (path, is_hall) in [
+        ("/hall-north", true),
+        ("/Hall%2Dnorth", true),
+        ("/standup", false),
+        ("/acme/hall-north", false),
+        ("/", false),
+    ] {
+        let (_, body) = get(path).await;
+        let said = body.contains("\"roomMedia\":\"audio\"");
+        assert_eq!(said, is_hall, "{path}: {body}");
     }
 }
 
@@ -204,6 +232,7 @@ async fn health_turns_when_stopping_begins() {
 async fn while_it_drains_balancers_send_nobody_and_the_operator_sees_what_is_waited_for() {
     let site = Arc::new(Site {
         health: Arc::new(LastMeeting),
+        rooms: Arc::new(()),
         ..Arc::into_inner(site(ASSETS)).unwrap()
     });
     let (answer, body) = ask(site.public(Router::new()), Method::GET, "/health").await;
