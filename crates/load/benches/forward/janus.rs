@@ -23,6 +23,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 const ROOM: u64 = 1;
 /// A session without a word for a minute is ended.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// For a connection to Janus to come about.
+const PATIENCE: Duration = Duration::from_secs(20);
 const TRANSPORT_CC: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
@@ -75,7 +77,7 @@ struct Api {
 impl Api {
     async fn connect() -> Self {
         let url = format!("ws://{SERVER}:8188");
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + PATIENCE;
         let socket = loop {
             let mut request = url.as_str().into_client_request().unwrap();
             let protocol = "janus-protocol".parse().unwrap();
@@ -197,6 +199,7 @@ pub(crate) async fn meet(
         let flow = Flow::new(ours.peer, group, *pattern, ours.ssrc);
         generator.lock().add_flow(flow);
         connected(generator, ours.peer).await;
+        published(&mut api, host, *feeds.last().unwrap()).await;
     }
     for receiver in 0..receivers {
         let handle = api.attach().await;
@@ -231,8 +234,24 @@ pub(crate) async fn meet(
     }
 }
 
+/// Until Janus, too, knows that a sender is connected: before, it has "no such feed".
+async fn published(api: &mut Api, host: u64, feed: u64) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let list = json!({ "request": "listparticipants", "room": ROOM });
+        let answer = api.message(host, list, None).await;
+        let people = answer["plugindata"]["data"]["participants"].as_array();
+        let mut people = people.into_iter().flatten();
+        if people.any(|one| one["id"] == feed && one["publisher"] == true) {
+            return;
+        }
+        assert!(Instant::now() < until, "no feed {feed} at Janus");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 async fn connected(generator: &Generator, peer: usize) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while generator.lock().peer(peer).connected.is_none() {
         assert!(Instant::now() < until, "no media path to Janus");
         tokio::time::sleep(Duration::from_millis(2)).await;
