@@ -45,6 +45,7 @@ ratio('frames', 'times_janus', 'althing', 'janus');
 ratio('frames', 'times_floor_without_gso', 'althing', 'floor');
 ratio('audio', 'ratio_janus', 'althing', 'janus');
 ratio('size', 'times_50_receivers', 'receivers_500', 'receivers_50');
+ratio('size', 'times_50_receivers_share', 'receivers_500_share', 'receivers_50_share');
 ratio('sources', 'times_2_sources', 'sources_50', 'sources_2');
 
 if (packetPath) {

@@ -8,7 +8,7 @@ use crate::metrics::{Metrics, Reason};
 use crate::resume::Claim;
 use crate::room_task::RoomInput;
 use crate::sessions::{Managed, Outbox, Outgoing};
-use crate::wire::{Ending, Incoming, Source};
+use crate::wire::{Ending, Heard, Incoming, Source};
 use crate::{Settings, Shared, services};
 use althing_model::{ClientInfo, Identity, SessionId};
 use althing_room::{Component, Network, Sender};
@@ -153,13 +153,13 @@ impl Reader {
         visit: &Visit,
         claims: &mut mpsc::Receiver<Box<Claim>>,
         lost: &CancellationToken,
+        heard: &Heard,
     ) -> End {
         let silence = source.silence();
-        let mut heard = Instant::now();
         while !self.session.is_closed() {
             let silent = async {
                 match silence {
-                    Some(silence) => tokio::time::sleep_until(heard + silence).await,
+                    Some(silence) => tokio::time::sleep_until(heard.at() + silence).await,
                     None => std::future::pending().await,
                 }
             };
@@ -176,13 +176,13 @@ impl Reader {
                 () = silent => {
                     self.shared.metrics.refuse(Reason::Silent);
                     if self.is_resumable() {
-                        return End::Lost { since: heard, ending: Ending::Lost };
+                        return End::Lost { since: heard.at(), ending: Ending::Lost };
                     }
                     self.end(StreamCondition::ConnectionTimeout);
                     return End::Closed;
                 }
             };
-            heard = Instant::now();
+            heard.set(Instant::now());
             match incoming {
                 Incoming::Frame(text) => {
                     self.wait(visit, text.len()).await;
@@ -205,7 +205,7 @@ impl Reader {
                 }
                 Incoming::Ended(ending) => {
                     return End::Lost {
-                        since: heard,
+                        since: heard.at(),
                         ending,
                     };
                 }

@@ -14,7 +14,7 @@ use crate::metrics::{Held, Reason};
 use crate::reader::{End, Reader};
 use crate::resume::{CLAIMS, Claim};
 use crate::sessions::{Frames, Managed, Outbox, Outgoing};
-use crate::wire::{Connection, Ending, Gone, PING, Sink};
+use crate::wire::{Connection, Ending, Gone, Heard, PING_AFTER, Sink};
 use althing_model::SessionId;
 use althing_xmpp::session::Output;
 use althing_xmpp::sm::{self, Ask};
@@ -24,7 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How long a session waits whose page was left: a new page makes a new session, and the old one
@@ -110,9 +110,11 @@ impl Actor {
             held,
         } = connection;
         let lost = CancellationToken::new();
+        let heard = Heard::now();
         let writing = write(
             &self.shared,
             sink,
+            &heard,
             &mut self.frames,
             &self.outbox,
             &self.managed,
@@ -122,7 +124,7 @@ impl Actor {
         let end = {
             let reading = self
                 .reader
-                .run(&mut source, &visit, &mut self.claims, &lost);
+                .run(&mut source, &visit, &mut self.claims, &lost, &heard);
             tokio::pin!(reading);
             tokio::select! {
                 end = &mut reading => end,
@@ -224,7 +226,7 @@ async fn hibernate(
         () = outbox.overflow.cancelled() => None,
         () = shared.stop_sessions.cancelled() => None,
         claim = claims.recv() => claim,
-        () = tokio::time::sleep_until(since + patience) => None,
+        () = sleep_until(since + patience) => None,
     };
     outbox.hibernate(None);
     // It may have been given up in the very moment.
@@ -241,15 +243,13 @@ async fn hibernate(
 async fn write(
     shared: &Shared,
     mut sink: Sink,
+    heard: &Heard,
     frames: &mut Frames,
     outbox: &Outbox,
     managed: &Managed,
     again: Vec<Arc<str>>,
 ) -> Result<(), Gone> {
-    let mut pings = tokio::time::interval(PING);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick is now, when a client such as gst-meet wants nothing but its stream.
-    pings.tick().await;
+    let mut pinged = heard.at();
     // Frames that wait since before are for the connection that is no more; stanzas are not.
     let mut stale = !again.is_empty();
     for frame in again {
@@ -259,8 +259,12 @@ async fn write(
     loop {
         let outgoing = tokio::select! {
             outgoing = frames.recv() => outgoing,
-            _ = pings.tick() => {
-                sink.ping().await?;
+            () = sleep_until(heard.at().max(pinged) + PING_AFTER) => {
+                // It may have spoken meanwhile.
+                if heard.at().max(pinged).elapsed() >= PING_AFTER {
+                    pinged = Instant::now();
+                    sink.ping().await?;
+                }
                 continue;
             }
         };

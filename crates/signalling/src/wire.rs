@@ -6,14 +6,17 @@ use althing_xmpp::Element;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 
-/// No frame of any kind for this long: the client is gone. It is pinged every 10 s.
+/// No frame of any kind for this long: the client is gone.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How often a client is pinged.
-pub(crate) const PING: Duration = Duration::from_secs(10);
+/// A client that says nothing for so long is pinged. Clients that ping by themselves do so every
+/// 10 s; for them a ping of ours would say nothing new.
+pub(crate) const PING_AFTER: Duration = Duration::from_secs(12);
 
 /// How much gathers before it is written, in bytes.
 pub(crate) const WRITE_BUFFER: usize = 2 * 1024;
@@ -36,6 +39,24 @@ impl Connection {
             visit,
             held,
         }
+    }
+}
+
+/// When the client of a connection was heard last: written by the half that reads, for both.
+#[derive(Debug)]
+pub(crate) struct Heard(Mutex<Instant>);
+
+impl Heard {
+    pub(crate) fn now() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    pub(crate) fn set(&self, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    pub(crate) fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -164,6 +164,13 @@ impl LossBased {
             self.rate = delay;
             return;
         }
+        if self.state == LossState::DelayDecides && self.observations.iter().all(|o| o.lost <= 0.0)
+        {
+            // Without loss the greatest rate is the likeliest, and the path has none of its own.
+            self.rate = delay.max(MIN_RATE as f64);
+            self.inherent = MIN_INHERENT;
+            return;
+        }
         let loss = self.average_loss();
         let before = self.rate;
         let (mut rate, inherent) = self.best(acked, delay, loss);

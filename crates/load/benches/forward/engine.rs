@@ -467,7 +467,9 @@ impl Peer {
         {
             self.arrivals.record(u16::from_be_bytes(*number), since);
         }
-        if !self.agreed.media.contains(&packet.payload_type()) {
+        // The generator pads nothing: what is padded are the server's probes.
+        let padded = arrival.data[0] & 0x20 != 0;
+        if padded || !self.agreed.media.contains(&packet.payload_type()) {
             group.repaired += 1;
             return None;
         }
