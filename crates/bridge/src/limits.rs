@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct EndpointLimits {
     /// Bits a second in the long run, headers of RTP and RTCP included.
     pub bits_per_second: u64,
+    /// Bits of audio a second in the long run.
+    pub audio_bits_per_second: u64,
     /// RTP packets, and others that are neither RTCP nor checks, a second in the long run.
     pub packets_per_second: u32,
     /// RTCP packets a second in the long run.
@@ -28,6 +30,8 @@ impl Default for EndpointLimits {
         Self {
             // 4K at 20 Mbit/s, a camera at 5, and as much again for what nobody thought of.
             bits_per_second: 50_000_000,
+            // A microphone and a screen's sound as good as Opus can make them, everything twice.
+            audio_bits_per_second: 2_500_000,
             // As many of 625 bytes.
             packets_per_second: 10_000,
             // Feedback of 50 pictures at 20 a second.

@@ -58,6 +58,7 @@ impl Settings {
         let mut settings = self.forwarding.clone();
         settings.max_sources_per_endpoint = self.limits.sources;
         settings.keyframe_requests_per_second = self.limits.keyframe_requests_per_second;
+        settings.audio_bits_per_second = self.limits.audio_bits_per_second;
         settings
     }
 

@@ -276,6 +276,7 @@ fn bridge_settings(settings: &Settings, node: NodeId) -> althing_bridge::Setting
         split_above: media.split_above,
         limits: EndpointLimits {
             bits_per_second: endpoint.bit_rate,
+            audio_bits_per_second: endpoint.audio_bit_rate,
             packets_per_second: endpoint.packets,
             rtcp_per_second: endpoint.rtcp_packets,
             sources: endpoint.sources,
@@ -380,6 +381,16 @@ mod tests {
         assert_eq!(forwarding.last_n_by_size, [(30, 16), (100, 9)].into());
         settings.media.loudest_count = 0;
         assert_eq!(forwarding_settings(&settings.media).loudest, None);
+    }
+
+    #[test]
+    fn what_is_configured_of_endpoints_is_what_the_bridge_keeps_them_to() {
+        let mut settings = Settings::default();
+        settings.endpoint.bit_rate = 10_000_000;
+        settings.endpoint.audio_bit_rate = 300_000;
+        let limits = bridge_settings(&settings, NodeId::new("n1").unwrap()).limits;
+        let found = (limits.bits_per_second, limits.audio_bits_per_second);
+        assert_eq!(found, (10_000_000, 300_000));
     }
 
     #[test]

@@ -199,6 +199,8 @@ pub struct Limits {
 pub struct Endpoint {
     /// Bits a second that it sends.
     pub bit_rate: u64,
+    /// Of these, bits of sound.
+    pub audio_bit_rate: u64,
     /// Packets a second that it sends.
     pub packets: u32,
     /// RTCP packets a second that it sends.
@@ -453,6 +455,7 @@ impl Default for Settings {
             },
             endpoint: Endpoint {
                 bit_rate: 50_000_000,
+                audio_bit_rate: 2_500_000,
                 packets: 10_000,
                 rtcp_packets: 1_000,
                 sources: 20,

@@ -225,6 +225,8 @@ impl Conference {
         let endpoint = entry.insert(Endpoint::new(key, settings, self.hash));
         let asks = self.settings.keyframe_requests_per_second.max(1);
         endpoint.asking = Bucket::new(asks, asks.saturating_mul(4));
+        let audio = u32::try_from(self.settings.audio_bits_per_second / 8).unwrap_or(u32::MAX);
+        endpoint.voicing = Bucket::new(audio.max(1), audio.saturating_mul(2).max(1));
         endpoint.link = link;
         self.order.push(index);
         self.mark(index, Dirty::ALL);

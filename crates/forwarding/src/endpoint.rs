@@ -5,7 +5,6 @@ use crate::bucket::Bucket;
 use crate::congestion::Downlink;
 use crate::hash::{IndexMap, Keyed, SsrcMap};
 use crate::hearing::Subscription;
-use crate::media::AUDIO_BYTES_PER_SECOND;
 use crate::outlet::Outlet;
 use crate::relay::Link;
 use crate::settings::{EndpointCounters, EndpointKey, EndpointSettings, Hearing, SlotMode};
@@ -143,7 +142,7 @@ impl Endpoint {
             steering: Bucket::new(30, 100),
             // Its owner says how much.
             asking: Bucket::new(1, 1),
-            voicing: Bucket::new(AUDIO_BYTES_PER_SECOND, 2 * AUDIO_BYTES_PER_SECOND),
+            voicing: Bucket::new(1, 1),
             wishes: Wishes::default(),
             audio: Subscription::default(),
             hearing: Hearing::Loudest,

@@ -16,10 +16,6 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Receiver reports.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Audio that one endpoint may send in the long run; two seconds' worth may come at once. No path
-/// limits audio, so whatever is let in goes to everybody. The best that Opus can do is 510 kbit/s:
-/// this is a microphone and a screen's sound at that, and everything twice for redundancy.
-pub(crate) const AUDIO_BYTES_PER_SECOND: u32 = 2_500_000 / 8;
 /// A packet counts for so many bytes at least, or many small ones would pass: Opus makes 400 in a
 /// second at most.
 const LEAST_AUDIO: u32 = 300;

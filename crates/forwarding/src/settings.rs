@@ -42,6 +42,9 @@ pub struct Settings {
     /// Keyframe requests beyond this are not taken from one endpoint, in the long run; four
     /// seconds' worth may come at once.
     pub keyframe_requests_per_second: u32,
+    /// Audio that one endpoint may send in the long run, in bit/s; two seconds' worth may come at
+    /// once. No path limits audio, so whatever is let in goes to everybody.
+    pub audio_bits_per_second: u64,
 }
 
 impl Default for Settings {
@@ -56,6 +59,9 @@ impl Default for Settings {
             audio_slots: 20,
             max_sources_per_endpoint: 20,
             keyframe_requests_per_second: 25,
+            // The best that Opus can do is 510 kbit/s: a microphone and a screen's sound at that, and
+            // everything twice for redundancy.
+            audio_bits_per_second: 2_500_000,
         }
     }
 }

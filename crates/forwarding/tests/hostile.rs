@@ -4,7 +4,7 @@
 mod common;
 
 use althing_forwarding::SlotMode::{Plain, Rewriting};
-use althing_forwarding::{Link, RelayMessage};
+use althing_forwarding::{Link, RelayMessage, Settings};
 use althing_model::Ssrc;
 use althing_rtp::rtcp::{self, Compound, Rtcp, SenderInfo};
 use common::*;
@@ -192,6 +192,33 @@ fn audio_beyond_what_any_codec_needs_goes_to_nobody() {
     // In twenty seconds.
     assert_eq!(lost, 2000, "of an honest sender's");
     assert!(bits[1] < 22 * 2_500_000, "{bits:?}");
+}
+
+#[test]
+fn how_much_audio_may_come_is_a_setting() {
+    let mut settings = Settings::default();
+    settings.audio_bits_per_second = 64_000;
+    let mut room = Room::with(settings);
+    let ann = room.join("ann", Plain);
+    let bob = room.join("bob", Plain);
+    room.signal(ann, 1000, &["a0"]);
+    room.pass_ms(1000);
+    let mut heard = 0;
+    for n in 0..500u16 {
+        let voice = packet(
+            111,
+            1000,
+            n,
+            960 * u32::from(n),
+            &[(1, &[VOICE])],
+            &[7; 300],
+        );
+        room.rtp(ann, &voice);
+        heard += room.sent_to(bob).len();
+        room.pass_ms(20);
+    }
+    // Some 320 bytes each: of ten seconds at 128 kbit/s half passes, and two seconds' worth at once.
+    assert!((280..320).contains(&heard), "{heard}");
 }
 
 #[test]

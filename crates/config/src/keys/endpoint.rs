@@ -10,9 +10,18 @@ pub(super) const KEYS: &[Key] = &[
         value_name: "RATE",
         default: "\"50M\"",
         doc: "How much media one client may send in the long run, in bits per second; of this and \
-              the next two, two seconds' worth may come at once. What is beyond is dropped. A \
+              the next three, two seconds' worth may come at once. What is beyond is dropped. A \
               shared 4K screen beside a camera is about 25M.",
         set: |s, v| value::bit_rate(v.text()?).map(|rate| s.endpoint.bit_rate = rate),
+    },
+    Key {
+        section: Some("endpoint"),
+        name: "audio_bit_rate",
+        value_name: "RATE",
+        default: "\"2500k\"",
+        doc: "How much of it may be sound, which goes to everybody whatever their lines carry. The \
+              best voice takes 510k, twice that with redundancy; the sound of a screen as much.",
+        set: |s, v| value::bit_rate(v.text()?).map(|rate| s.endpoint.audio_bit_rate = rate),
     },
     Key {
         section: Some("endpoint"),
