@@ -11,6 +11,11 @@ use althing_model::profile::extension;
 use althing_rtp::{HeaderTemplate, RtpPacket, rtx};
 use std::time::Instant;
 
+/// What one receiver is sent again in the long run because it asks, in bytes a second; two seconds'
+/// worth may go at once. As much as anybody is sent in the first place: whoever misses more is not
+/// helped by more.
+pub(crate) const REPAIRS: u32 = 25_000_000 / 8;
+
 /// As it was sent, but for its SSRC, its sequence number and what is numbered per transport.
 #[derive(Debug)]
 pub(crate) struct Again<'a> {
@@ -59,8 +64,12 @@ impl Conference {
         let mut header = again.header;
         header.set_payload_type(rtx_type);
         header.set_ssrc(rtx_ssrc);
-        header.set_sequence(outlet.next_rtx());
         let size = header.bytes().len() + 2 + again.body.len();
+        let cost = u32::try_from(size).unwrap_or(u32::MAX);
+        if why == Why::Asked && !endpoint.repairs.take_many(cost, now) {
+            return None;
+        }
+        header.set_sequence(outlet.next_rtx());
         if header.has_transport_cc() {
             header.set_transport_cc(endpoint.downlink.number(now, size));
             endpoint.downlink.pacer.spend(size);

@@ -1,5 +1,6 @@
 //! One endpoint: as a sender, and as a receiver.
 
+use crate::again::REPAIRS;
 use crate::allocation::{Chosen, Dirty};
 use crate::bucket::Bucket;
 use crate::congestion::Downlink;
@@ -73,6 +74,8 @@ pub(crate) struct Endpoint {
     pub(crate) asking: Bucket,
     /// Bytes of audio; see `media`.
     pub(crate) voicing: Bucket,
+    /// Bytes that it is sent again; see `again`.
+    pub(crate) repairs: Bucket,
 
     // As a receiver.
     pub(crate) wishes: Wishes,
@@ -143,6 +146,7 @@ impl Endpoint {
             // Its owner says how much.
             asking: Bucket::new(1, 1),
             voicing: Bucket::new(1, 1),
+            repairs: Bucket::new(REPAIRS, 2 * REPAIRS),
             wishes: Wishes::default(),
             audio: Subscription::default(),
             hearing: Hearing::Loudest,

@@ -195,6 +195,46 @@ fn audio_beyond_what_any_codec_needs_goes_to_nobody() {
 }
 
 #[test]
+fn whoever_misses_everything_all_the_time_is_not_sent_it_as_often() {
+    let mut room = Room::new();
+    let ann = room.join("ann", Plain);
+    let mallory = room.join("mallory", Plain);
+    room.signal(ann, 100, &["v0"]);
+    room.say(mallory, WANT_ALL);
+    room.pass_ms(1000);
+    let (mut first, mut again) = (0, 0);
+    let mut asked = Vec::new();
+    // Ten seconds of 10 Mbit/s, of which each packet is asked for ten times.
+    for n in 0..10_000u16 {
+        let mut camera = vp8(100, n, 3000 * u32::from(n / 33), n == 0);
+        camera.resize(1200, 7);
+        room.rtp(ann, &camera);
+        for sent in room.sent_to(mallory) {
+            if sent.rtp().ssrc() == Ssrc(100) {
+                first += sent.bytes.len();
+                asked.push(sent.rtp().sequence());
+            }
+        }
+        if asked.len() == 500 {
+            for _ in 0..10 {
+                let mut nacks = Vec::new();
+                rtcp::nack(&mut nacks, Ssrc(9), Ssrc(100), &asked);
+                room.rtcp(mallory, &nacks);
+                let sent = room.sent_to(mallory);
+                again += sent.iter().map(|s| s.bytes.len()).sum::<usize>();
+                room.pass_ms(25);
+            }
+            room.pass_ms(250);
+            asked.clear();
+        }
+    }
+    let seconds = 10_000 / 500 / 2;
+    let most = (seconds + 2) * 25_000_000 / 8;
+    assert!(first > 10_000_000, "{first}");
+    assert!(again > first && again < most, "{first} {again} {most}");
+}
+
+#[test]
 fn how_much_audio_may_come_is_a_setting() {
     let mut settings = Settings::default();
     settings.audio_bits_per_second = 64_000;
