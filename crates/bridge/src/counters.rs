@@ -89,6 +89,7 @@ counts! {
     MediaForbidden,
     /// Audio beyond what one endpoint may send.
     MediaOverAudio,
+    OverRepairs,
     MediaDuplicate,
     MediaOtherEncoding,
     MediaHidden,
@@ -158,6 +159,7 @@ const OF_CONFERENCES: &[(Count, OfConference)] = &[
     (Count::MediaUnknownSsrc, |c| c.unknown_ssrc),
     (Count::MediaForbidden, |c| c.forbidden),
     (Count::MediaOverAudio, |c| c.over_audio),
+    (Count::OverRepairs, |c| c.over_repairs),
     (Count::MediaDuplicate, |c| c.duplicate),
     (Count::MediaOtherEncoding, |c| c.other_encoding),
     (Count::MediaHidden, |c| c.hidden),

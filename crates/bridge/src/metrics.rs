@@ -258,6 +258,7 @@ pub(crate) const DROPS: &[(&str, Count)] = &[
     ("unknown_ssrc", Count::MediaUnknownSsrc),
     ("forbidden", Count::MediaForbidden),
     ("over_audio_rate", Count::MediaOverAudio),
+    ("over_repair_rate", Count::OverRepairs),
     ("duplicate", Count::MediaDuplicate),
     ("other_encoding", Count::MediaOtherEncoding),
 ];

@@ -12,9 +12,10 @@ use althing_rtp::{HeaderTemplate, RtpPacket, rtx};
 use std::time::Instant;
 
 /// What one receiver is sent again in the long run because it asks, in bytes a second; two seconds'
-/// worth may go at once. As much as anybody is sent in the first place: whoever misses more is not
-/// helped by more.
+/// worth may go at once. More than the greatest estimate: it is for those who are not estimated.
 pub(crate) const REPAIRS: u32 = 25_000_000 / 8;
+/// A packet counts for so many bytes at least, or very many small ones would pass.
+const LEAST_REPAIR: u32 = 500;
 
 /// As it was sent, but for its SSRC, its sequence number and what is numbered per transport.
 #[derive(Debug)]
@@ -58,16 +59,20 @@ impl Conference {
         let numbered = endpoint.downlink.numbers();
         let again = self.sources[source].again(past, &self.payloads, numbered)?;
         let rtx_type = again.payload.rtx?;
-        if why == Why::Asked && !outlet.may_resend(past.sequence, endpoint.rtt, now) {
-            return None;
-        }
         let mut header = again.header;
         header.set_payload_type(rtx_type);
         header.set_ssrc(rtx_ssrc);
         let size = header.bytes().len() + 2 + again.body.len();
-        let cost = u32::try_from(size).unwrap_or(u32::MAX);
-        if why == Why::Asked && !endpoint.repairs.take_many(cost, now) {
-            return None;
+        if why == Why::Asked {
+            let cost = u32::try_from(size).unwrap_or(u32::MAX).max(LEAST_REPAIR);
+            if !outlet.may_resend(past.sequence, endpoint.rtt, now) {
+                return None;
+            }
+            if !endpoint.repairs.take_many(cost, now) {
+                self.counters.over_repairs += 1;
+                return None;
+            }
+            outlet.resent(past.sequence, now);
         }
         header.set_sequence(outlet.next_rtx());
         if header.has_transport_cc() {

@@ -366,7 +366,7 @@ impl Outlet {
         None
     }
 
-    /// Whether to send a packet again now.
+    /// Whether to send a packet again now; see [`Self::resent`].
     pub(crate) fn may_resend(&mut self, number: u64, rtt: Option<Duration>, now: Instant) -> bool {
         if self.resent.is_empty() {
             self.resent.resize(RESENT, Resent::default());
@@ -386,12 +386,16 @@ impl Outlet {
         let too_soon = entry
             .at
             .is_some_and(|at| now.saturating_duration_since(at) < pause);
-        if too_soon || entry.times == MAX_RESENDS {
-            return false;
+        !too_soon && entry.times < MAX_RESENDS
+    }
+
+    /// Notes that a packet, which [`Self::may_resend`] was asked about, is sent again.
+    pub(crate) fn resent(&mut self, number: u64, now: Instant) {
+        let entry = self.resent.get_mut((number % RESENT as u64) as usize);
+        if let Some(entry) = entry.filter(|entry| entry.number == number) {
+            entry.at = Some(now);
+            entry.times += 1;
         }
-        entry.at = Some(now);
-        entry.times += 1;
-        true
     }
 
     /// The next number on the retransmission SSRC.

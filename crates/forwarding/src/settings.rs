@@ -214,6 +214,8 @@ pub struct ConferenceCounters {
     pub forbidden: u64,
     /// Audio packets beyond what one endpoint may send.
     pub over_audio: u64,
+    /// Retransmissions beyond what one endpoint may ask for.
+    pub over_repairs: u64,
     /// RTP packets seen before, or too old to tell.
     pub duplicate: u64,
     /// RTP packets of encodings other than the first.

@@ -1,5 +1,5 @@
 use crate::net::Socket;
-use althing_transport::{DatagramKind, Path, Via, classify};
+use althing_transport::{Path, Via};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -64,15 +64,14 @@ impl ReceiveBuffers {
         }
     }
 
-    /// Hands out the datagrams of the last batch in order of arrival, and with each, how many RTP
-    /// packets follow in the batch. One whose destination the kernel did not tell goes to `lost`.
+    /// Hands out the datagrams of the last batch in order of arrival. One whose destination the
+    /// kernel did not tell goes to `lost`.
     pub(crate) fn each(
         &mut self,
         bound: SocketAddr,
-        mut datagram: impl FnMut(Path, &mut [u8], usize),
+        mut datagram: impl FnMut(Path, &mut [u8]),
         mut lost: impl FnMut(),
     ) {
-        let mut following = self.rtp_packets();
         let filled = self.filled;
         self.filled = 0;
         let buffers = self.storage.chunks_exact_mut(MAX_DATAGRAM);
@@ -92,55 +91,8 @@ impl ReceiveBuffers {
             };
             let stride = meta.stride.max(1);
             for data in buffer[..meta.len.min(MAX_DATAGRAM)].chunks_mut(stride) {
-                following -= usize::from(classify(data) == DatagramKind::Rtp);
-                datagram(path, data, following);
+                datagram(path, data);
             }
         }
-    }
-
-    fn rtp_packets(&self) -> usize {
-        let buffers = self.storage.chunks_exact(MAX_DATAGRAM);
-        let filled = buffers.zip(&self.meta).take(self.filled);
-        filled
-            .flat_map(|(buffer, meta)| {
-                buffer[..meta.len.min(MAX_DATAGRAM)].chunks(meta.stride.max(1))
-            })
-            .filter(|data| classify(data) == DatagramKind::Rtp)
-            .count()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::socket::bind_all;
-    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-
-    #[test]
-    fn each_datagram_comes_with_how_much_rtp_follows() {
-        let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let sockets = bind_all(0, &[localhost], 1).unwrap().remove(0);
-        let sender = UdpSocket::bind((localhost, 0)).unwrap();
-        let media = [0x80, 100, 0, 1];
-        let report = [0x80, 201, 0, 1];
-        let check = [0, 1, 0, 0];
-        let sent = [media, report, media, check];
-        for datagram in sent {
-            sender.send_to(&datagram, sockets[0].bound).unwrap();
-        }
-        let mut buffers = ReceiveBuffers::new();
-        let mut seen = Vec::new();
-        while seen.len() < sent.len() {
-            match buffers.receive(&sockets[0]) {
-                Ok(_) => buffers.each(
-                    sockets[0].bound,
-                    |_, data, following| seen.push((data.to_vec(), following)),
-                    || unreachable!("the kernel tells it, or the socket is bound to it"),
-                ),
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-            }
-        }
-        let expected = sent.map(|d| d.to_vec()).into_iter().zip([1, 1, 0, 0]);
-        assert_eq!(seen, expected.collect::<Vec<_>>());
     }
 }

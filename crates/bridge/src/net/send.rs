@@ -16,10 +16,6 @@ use std::sync::Arc;
 /// on a worker, no run would ever grow beyond the first packet.
 const MAX_RUNS: usize = 1024;
 
-/// Likewise when nothing more is expected that could join them: as many as leave in one call, so
-/// that what was just written is still near the processor.
-const FEW_RUNS: usize = TOGETHER;
-
 /// The most bytes in one run: more than a frame of ten packets, after which a call costs little for
 /// each. Bounds the memory of a worker's buffers to 32 MiB, whatever the size of its conferences.
 const MAX_RUN_BYTES: usize = 16_000;
@@ -109,8 +105,6 @@ pub(crate) struct SendQueue {
     wire: Arc<dyn Wire>,
     runs: Vec<Run>,
     used: usize,
-    /// How many of them may wait.
-    most: usize,
     // Tells spots of this round from those of earlier ones.
     epoch: u64,
     pub(crate) counters: SendCounters,
@@ -136,15 +130,9 @@ impl SendQueue {
             wire,
             runs: Vec::new(),
             used: 0,
-            most: MAX_RUNS,
             epoch: 1,
             counters: SendCounters::default(),
         }
-    }
-
-    /// Says whether more packets for the same receivers may follow before the next [`Self::flush`].
-    pub(crate) const fn expect(&mut self, more: bool) {
-        self.most = if more { MAX_RUNS } else { FEW_RUNS };
     }
 
     /// Queues a datagram that is complete.
@@ -221,7 +209,7 @@ impl SendQueue {
     }
 
     fn start_run(&mut self, path: Path, open: bool) -> usize {
-        if self.used >= self.most {
+        if self.used == MAX_RUNS {
             self.flush();
         }
         if self.used == self.runs.len() {

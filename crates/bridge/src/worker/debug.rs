@@ -114,6 +114,7 @@ fn conference_counters(counters: &ConferenceCounters) -> Value {
         "unknown_ssrc": counters.unknown_ssrc,
         "forbidden": counters.forbidden,
         "over_audio": counters.over_audio,
+        "over_repairs": counters.over_repairs,
         "duplicate": counters.duplicate,
         "other_encoding": counters.other_encoding,
         "hidden": counters.hidden,

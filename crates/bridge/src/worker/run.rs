@@ -308,13 +308,9 @@ impl Thread {
                         let mut lost = 0;
                         self.buffers.each(
                             socket.bound,
-                            |path, data, following| {
-                                state.queue.expect(full || following > 0);
-                                state.handle_datagram(now, path, data);
-                            },
+                            |path, data| state.handle_datagram(now, path, data),
                             || lost += 1,
                         );
-                        state.queue.expect(true);
                         state.counters.add(Count::DroppedUnroutable, lost);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => *readable = false,

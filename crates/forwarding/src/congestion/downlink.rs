@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
 /// Between two looks at the estimate.
-pub(crate) const ESTIMATION: Duration = Duration::from_millis(50);
+pub(crate) const ESTIMATION: Duration = Duration::from_millis(25);
 /// Whoever has wanted no video for this long is not estimated any more.
 const IDLE: Duration = Duration::from_secs(30);
 const STATS: Duration = Duration::from_secs(10);

@@ -126,7 +126,7 @@ impl Estimator {
         self.probing.recover(now, outage.before);
     }
 
-    /// To be called every 50 ms or so; `bytes` and `packets` were sent so far.
+    /// To be called every 25 ms or so; `bytes` and `packets` were sent so far.
     pub(crate) fn tick(&mut self, now: Instant, bytes: u64, packets: u64) {
         self.alr.update(now, self.rate, bytes);
         self.look_for_outage(now, packets);

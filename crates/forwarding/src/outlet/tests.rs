@@ -204,12 +204,17 @@ fn resends_are_spaced_and_bounded() {
     let mut o = outlet(MediaKind::Video, now);
     let rtt = Some(Duration::from_millis(100));
     let ms = Duration::from_millis;
-    assert!(o.may_resend(7, rtt, now));
-    assert!(!o.may_resend(7, rtt, now + ms(89)));
-    assert!(o.may_resend(8, rtt, now + ms(1)));
-    assert!(o.may_resend(7, rtt, now + ms(91)));
-    let resent = (2..100)
-        .filter(|i| o.may_resend(7, rtt, now + ms(100 * i)))
-        .count();
+    let mut resend = |number, at| {
+        let may = o.may_resend(number, rtt, at);
+        if may {
+            o.resent(number, at);
+        }
+        may
+    };
+    assert!(resend(7, now));
+    assert!(!resend(7, now + ms(89)));
+    assert!(resend(8, now + ms(1)));
+    assert!(resend(7, now + ms(91)));
+    let resent = (2..100).filter(|i| resend(7, now + ms(100 * i))).count();
     assert_eq!(resent, 8, "ten in all");
 }

@@ -129,7 +129,7 @@ impl House {
             .await
             .unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "xmpp");
-        Socket { ws }
+        Socket { ws, pings: 0 }
     }
 
     /// A bound client.
@@ -224,6 +224,8 @@ impl House {
 
 pub(crate) struct Socket {
     pub(crate) ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// WebSocket pings seen while waiting for frames.
+    pub(crate) pings: usize,
 }
 
 impl Socket {
@@ -237,7 +239,8 @@ impl Socket {
             loop {
                 match self.ws.next().await {
                     Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Ping(_))) => self.pings += 1,
+                    Some(Ok(Message::Pong(_))) => {}
                     Some(
                         Ok(Message::Close(_))
                         | Err(Error::ConnectionClosed | Error::Protocol(_) | Error::Io(_)),

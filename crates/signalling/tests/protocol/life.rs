@@ -1,6 +1,8 @@
 //! Crowds, leaving, and the end.
 
 use crate::harness::{House, ROOM};
+use futures_util::StreamExt;
+use std::time::Duration;
 
 #[tokio::test]
 async fn two_hundred_join_one_room_and_leave_nothing_behind() {
@@ -56,6 +58,24 @@ async fn who_leaves_hears_of_it_and_may_come_back() {
     }
     house.until_metric("rooms", 1).await;
     assert_eq!(house.metric("occupants"), 1);
+}
+
+#[tokio::test]
+async fn only_who_says_nothing_is_pinged() {
+    let house = House::start().await;
+    let (mut client, _) = house.joined(ROOM).await;
+    tokio::time::pause();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        client
+            .send(r#"<iq xmlns="jabber:client" type="get" id="alive"><ping xmlns="urn:xmpp:ping"/></iq>"#)
+            .await;
+        client.until(|e| e.attr("id") == Some("alive")).await;
+    }
+    assert_eq!(client.socket.pings, 0);
+    let quiet = tokio::time::timeout(Duration::from_secs(13), client.socket.ws.next());
+    let ping = quiet.await.expect("a ping in time").unwrap().unwrap();
+    assert!(ping.is_ping(), "{ping:?}");
 }
 
 #[tokio::test]

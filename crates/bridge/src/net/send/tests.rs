@@ -146,37 +146,3 @@ fn packets_of_a_frame_leave_together_in_a_large_room_too() {
     assert_eq!(sent.len(), paths.len());
     assert!(sent.iter().all(|(_, length, _)| *length == 3 * 116));
 }
-
-#[test]
-fn the_last_packets_of_a_batch_do_not_wait_for_each_other() {
-    let wire = Arc::new(Recorder::default());
-    let mut queue = SendQueue::new(wire.clone());
-    let paths: Vec<Path> = (1..=100).map(path).collect();
-    let mut spots = vec![Spot::default(); paths.len()];
-    // Of a frame of two, the second joins the first; of a single one, nothing waits for more.
-    for (more, waiting) in [(true, 100), (false, 100), (false, 100 - 3 * FEW_RUNS)] {
-        queue.expect(more);
-        let before = wire.sent.lock().unwrap().len();
-        for (path, spot) in paths.iter().zip(&mut spots) {
-            queue
-                .push_rtp(spot, *path, [&[0; 12], &[1; 88], &[]], |_| {
-                    Ok::<_, Infallible>(116)
-                })
-                .unwrap();
-        }
-        assert_eq!(
-            100 - (wire.sent.lock().unwrap().len() - before),
-            waiting,
-            "more are expected: {more}"
-        );
-        if !more {
-            queue.flush();
-        }
-    }
-    let sent = wire.sent.lock().unwrap();
-    assert_eq!(sent.len(), 200);
-    assert_eq!(
-        sent.iter().filter(|(_, len, _)| *len == 2 * 116).count(),
-        100
-    );
-}
