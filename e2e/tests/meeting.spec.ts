@@ -103,9 +103,11 @@ test('ten rooms at once do not mix', async ({ browser, launchOptions }) => {
   const pairs = [];
   for (const room of rooms) {
     // Sound only: two cores do not encode twenty pictures.
-    const first = await join(browser, server.url, room, `First of ${room}`, '#config.startWithVideoMuted=true');
-    const second = await join(another, server.url, room, `Second of ${room}`, '#config.startWithVideoMuted=true');
-    for (const { page } of [first, second]) await expectProgress(page, 'audio', 1);
+    const [first, second] = await Promise.all([
+      join(browser, server.url, room, `First of ${room}`, '#config.startWithVideoMuted=true'),
+      join(another, server.url, room, `Second of ${room}`, '#config.startWithVideoMuted=true'),
+    ]);
+    await Promise.all([first, second].map(({ page }) => expectProgress(page, 'audio', 1)));
     // Heard in both directions; two cores do not go on with twenty voices either.
     for (const { page } of [first, second]) await page.locator('[data-action=mic]').click();
     await expect(tileOf(second.page, `First of ${room}`)).toHaveAttribute('data-mic', 'off');

@@ -182,7 +182,7 @@ test('hands are queued, reactions rise, and private words stay private', async (
   const ada = await join(browser, server.url, 'show', 'Ada', quiet);
   const bo = await join(browser, server.url, 'show', 'Bo', quiet);
   const chen = await join(browser, server.url, 'show', 'Chen', quiet);
-  for (const { page } of [ada, bo, chen]) await expectProgress(page, 'video', 2);
+  await Promise.all([ada, bo, chen].map(({ page }) => expectProgress(page, 'video', 2)));
 
   await test.step('hands in order, lowered one by one and by their owner', async () => {
     await openPeople(ada.page);
