@@ -89,6 +89,7 @@ counts! {
     MediaForbidden,
     /// Audio beyond what one endpoint may send.
     MediaOverAudio,
+    /// Retransmissions beyond what one endpoint may ask for.
     OverRepairs,
     MediaDuplicate,
     MediaOtherEncoding,

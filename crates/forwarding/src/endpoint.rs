@@ -74,10 +74,10 @@ pub(crate) struct Endpoint {
     pub(crate) asking: Bucket,
     /// Bytes of audio; see `media`.
     pub(crate) voicing: Bucket,
-    /// Bytes that it is sent again; see `again`.
-    pub(crate) repairs: Bucket,
 
     // As a receiver.
+    /// Bytes that it is sent again; see `again`.
+    pub(crate) repairs: Bucket,
     pub(crate) wishes: Wishes,
     pub(crate) audio: Subscription,
     pub(crate) hearing: Hearing,
